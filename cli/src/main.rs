@@ -1,0 +1,2 @@
+//! The `wharfie` command.
+fn main() {}

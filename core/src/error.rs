@@ -1,0 +1,589 @@
+//! Remote or content trouble, in one vocabulary for all hosts.
+//!
+//! An [`Error`] is an [`ErrorKind`] (what went wrong, its facts as fields) at a [`Place`] (in which image, layer, entry
+//! and byte). [`ErrorKind::code`] is a stable `snake_case` word: hosts map it one to one to their own classes.
+//! A driver's bug is [`Misuse`], never an `Error`; a transport's verdict is `client::Failure`, an input.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::digest::Digest;
+
+/// What core's fallible functions answer.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// One failure: what, where, why.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    place: Place,
+}
+
+/// Where it happened; every part that is known is filled in on the way up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The image as the user named it.
+    pub image: Option<String>,
+    /// The blob or document concerned.
+    pub blob: Option<Digest>,
+    /// The layer, counted from 0 at the bottom.
+    pub layer: Option<usize>,
+    /// The name of the entry in the layer, as bytes (L1).
+    pub entry: Option<Vec<u8>>,
+    /// The position in the uncompressed stream (or in the document).
+    pub byte: Option<u64>,
+    /// The URL without its query and user information.
+    pub url: Option<String>,
+    /// The local file or directory.
+    pub path: Option<String>,
+}
+
+/// A value that a host can show or give to its language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Text, for people or programs.
+    Text(String),
+    /// A count, a size in bytes, a status.
+    Number(u64),
+    /// A span of time.
+    Span(Duration),
+}
+
+macro_rules! error_kinds {
+    ($($(#[doc = $doc:literal])* #[error($($display:tt)*)] $kind:ident = $code:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty),* $(,)? })*) => {
+        /// What went wrong. Fields are the facts.
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $($(#[doc = $doc])* #[error($($display)*)] $kind { $($(#[doc = $field_doc])* $field: $ty),* },)*
+        }
+        impl ErrorKind {
+            /// Every code there is, in declaration order: hosts test that they know them all.
+            pub const CODES: &'static [&'static str] = &[$($code),*];
+
+            /// The stable `snake_case` name of this kind.
+            pub fn code(&self) -> &'static str {
+                match self { $(ErrorKind::$kind { .. } => $code,)* }
+            }
+
+            /// The facts by name, in declaration order. Absent ones are left out.
+            pub fn facts(&self) -> Vec<(&'static str, Fact)> {
+                #[allow(unused_mut)]
+                let mut facts = Vec::new();
+                match self { $(ErrorKind::$kind { $($field),* } => {
+                    $(if let Some(fact) = IntoFact::fact($field) { facts.push((stringify!($field), fact)); })*
+                })* }
+                facts
+            }
+        }
+    };
+}
+
+error_kinds! {
+    /// A reference that cannot be read.
+    #[error("invalid reference `{input}`: {reason} in the {part}")]
+    InvalidReference = "invalid_reference" {
+        /// What was given.
+        input: String,
+        /// Which part is wrong: `host`, `repository`, `tag`, `digest`.
+        part: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    }
+    /// A digest that cannot be read.
+    #[error("invalid digest `{input}`: {reason}")]
+    InvalidDigest = "invalid_digest" {
+        /// What was given.
+        input: String,
+        /// What is wrong with it.
+        reason: String,
+    }
+    /// A well-formed digest of an algorithm that nobody here can compute.
+    #[error("digest algorithm `{algorithm}` is not supported")]
+    UnsupportedDigest = "unsupported_digest" {
+        /// Its name.
+        algorithm: String,
+    }
+    /// A platform that cannot be read.
+    #[error("invalid platform `{input}`: {reason}")]
+    InvalidPlatform = "invalid_platform" {
+        /// What was given.
+        input: String,
+        /// What is wrong with it.
+        reason: String,
+    }
+    /// No manifest of the index fits.
+    #[error("no image for platform {wanted}; there is {available}")]
+    PlatformNotFound = "platform_not_found" {
+        /// The platform asked for.
+        wanted: String,
+        /// Those on offer, comma-separated.
+        available: String,
+    }
+    /// A manifest, index or config that cannot be read.
+    #[error("invalid {document}: {reason}")]
+    InvalidDocument = "invalid_document" {
+        /// `manifest`, `index`, `config`, `token response`, …
+        document: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    }
+    /// A media type that this operation has no use for.
+    #[error("media type `{media_type}` is not supported here: {reason}")]
+    UnsupportedMediaType = "unsupported_media_type" {
+        /// It.
+        media_type: String,
+        /// Why.
+        reason: String,
+    }
+    /// An artifact where an image is needed.
+    #[error("not an image: {reason}")]
+    NotAnImage = "not_an_image" {
+        /// How that is known.
+        reason: String,
+    }
+    /// Bytes that are not what their digest promised.
+    #[error("digest mismatch: expected {expected}, got {actual}")]
+    DigestMismatch = "digest_mismatch" {
+        /// What the descriptor or reference says.
+        expected: Digest,
+        /// What the bytes give.
+        actual: Digest,
+    }
+    /// More or fewer bytes than the descriptor promised.
+    #[error("size mismatch: expected {expected} bytes, got {actual}")]
+    SizeMismatch = "size_mismatch" {
+        /// What the descriptor says.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    }
+    /// A cap of `Limits` was reached.
+    #[error("limit reached: {limit} is {value}")]
+    LimitExceeded = "limit_exceeded" {
+        /// The field of `Limits`.
+        limit: &'static str,
+        /// Its setting.
+        value: u64,
+    }
+    /// No such repository, tag, manifest or blob.
+    #[error("not found: {what}")]
+    NotFound = "not_found" {
+        /// What was looked for.
+        what: String,
+        /// What the registry said.
+        detail: Option<String>,
+    }
+    /// The registry wants credentials, or refuses those that it got.
+    #[error("unauthorized: {reason}")]
+    Unauthorized = "unauthorized" {
+        /// Why; what registries hide behind 401 is said in the hint.
+        reason: String,
+        /// What the registry said.
+        detail: Option<String>,
+        /// Whether credentials were sent.
+        with_credentials: bool,
+    }
+    /// Known, and not allowed.
+    #[error("denied: {reason}")]
+    Denied = "denied" {
+        /// Why.
+        reason: String,
+        /// What the registry said.
+        detail: Option<String>,
+        /// Whether credentials were sent.
+        with_credentials: bool,
+    }
+    /// Too many requests, and no retries left.
+    #[error("rate limited by {host}")]
+    RateLimited = "rate_limited" {
+        /// Who.
+        host: String,
+        /// When it may be tried again.
+        retry_after: Option<Duration>,
+        /// The limit as the registry states it (`ratelimit-limit`).
+        limit: Option<String>,
+        /// What is left of it.
+        remaining: Option<String>,
+    }
+    /// The server failed, and no retries are left.
+    #[error("server error {status} from {host}")]
+    ServerError = "server_error" {
+        /// Who.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        detail: Option<String>,
+    }
+    /// A response that the protocol does not allow.
+    #[error("protocol violation by {host}: {reason}")]
+    ProtocolViolation = "protocol_violation" {
+        /// Who.
+        host: String,
+        /// What it did.
+        reason: String,
+    }
+    /// A challenge with no scheme that we can answer.
+    #[error("no usable authentication scheme from {host}: it offers {offered}")]
+    UnsupportedChallenge = "unsupported_challenge" {
+        /// Who.
+        host: String,
+        /// The schemes.
+        offered: String,
+    }
+    /// A redirect, realm or upload location that we refuse to follow.
+    #[error("refused to go to {target}: {reason}")]
+    ForbiddenTarget = "forbidden_target" {
+        /// Its origin.
+        target: String,
+        /// Why.
+        reason: String,
+    }
+    /// Too many redirects, or a loop.
+    #[error("redirect loop from {host}")]
+    RedirectLoop = "redirect_loop" {
+        /// Who began it.
+        host: String,
+    }
+    /// No connection could be made, or it broke too often.
+    #[error("connection to {host} failed: {reason}")]
+    ConnectionFailed = "connection_failed" {
+        /// Who.
+        host: String,
+        /// `dns`, `refused`, `tls`, `reset`, `ended`, `http2`, `unknown`, …
+        reason: &'static str,
+        /// The transport's own words.
+        detail: Option<String>,
+    }
+    /// Nothing came for too long, too often.
+    #[error("{host} stalled: {what}")]
+    TimedOut = "timed_out" {
+        /// Who.
+        host: String,
+        /// What was waited for.
+        what: &'static str,
+    }
+    /// The certificate is not trusted.
+    #[error("the certificate of {host} is not trusted")]
+    UntrustedCertificate = "untrusted_certificate" {
+        /// Who.
+        host: String,
+        /// The transport's own words.
+        detail: Option<String>,
+    }
+    /// The caller stopped it.
+    #[error("cancelled")]
+    Cancelled = "cancelled" {}
+    /// The disk is full.
+    #[error("no space left: {needed} bytes needed")]
+    NoSpace = "no_space" {
+        /// What it would take, or 0 where that is not known.
+        needed: u64,
+        /// What there is, where that is known.
+        available: Option<u64>,
+    }
+    /// Reading or writing locally failed.
+    #[error("{operation} failed: {reason}")]
+    LocalIo = "local_io" {
+        /// What was tried.
+        operation: &'static str,
+        /// The system's own words.
+        reason: String,
+    }
+    /// Not allowed by the local system.
+    #[error("{operation} not permitted: {reason}")]
+    PermissionDenied = "permission_denied" {
+        /// What was tried.
+        operation: &'static str,
+        /// The system's own words.
+        reason: String,
+    }
+    /// Something is there already, and must not be overwritten.
+    #[error("{what} exists already")]
+    AlreadyExists = "already_exists" {
+        /// It.
+        what: String,
+    }
+    /// Offline, and not in the store.
+    #[error("{what} is not in the local store, and --offline forbids to fetch it")]
+    Offline = "offline" {
+        /// It.
+        what: String,
+    }
+    /// A compressed stream that cannot be decoded.
+    #[error("corrupt {format} data: {reason}")]
+    CorruptStream = "corrupt_stream" {
+        /// `gzip`, `zstd`, …
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    }
+    /// A compression that nobody here can decode.
+    #[error("compression `{format}` is not supported")]
+    UnsupportedCompression = "unsupported_compression" {
+        /// It.
+        format: String,
+    }
+    /// A tar that cannot be read, or only in more than one way (L1, L11, L18, L21, L22).
+    #[error("invalid tar: {reason}")]
+    InvalidTar = "invalid_tar" {
+        /// What is wrong.
+        reason: String,
+    }
+    /// A name or link that climbs above the root (L1), or loops (L3).
+    #[error("invalid path `{path}`: {reason}")]
+    InvalidPath = "invalid_path" {
+        /// It, escaped.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    }
+    /// A hard link to nothing, to itself or to a directory (L12).
+    #[error("hard link to `{target}`: {reason}")]
+    InvalidHardLink = "invalid_hard_link" {
+        /// Its target, escaped.
+        target: String,
+        /// What is wrong.
+        reason: String,
+    }
+    /// The config and the layers do not agree (L23).
+    #[error("the config lists {diff_ids} diff_ids for {layers} layers")]
+    LayerCountMismatch = "layer_count_mismatch" {
+        /// Of the config.
+        diff_ids: u64,
+        /// Of the manifest.
+        layers: u64,
+    }
+    /// An option or a combination of options that makes no sense.
+    #[error("{reason}")]
+    InvalidOption = "invalid_option" {
+        /// Why.
+        reason: String,
+    }
+    /// A name of a transport that is known and not supported.
+    #[error("transport `{transport}` is not supported: {reason}")]
+    UnsupportedTransport = "unsupported_transport" {
+        /// It.
+        transport: String,
+        /// Why.
+        reason: String,
+    }
+    /// A credential helper, credential file or the like that does not work.
+    #[error("credentials from {source_name}: {reason}")]
+    CredentialSource = "credential_source" {
+        /// Which.
+        source_name: String,
+        /// What is wrong.
+        reason: String,
+    }
+    /// An invariant of ours that did not hold. Please report it.
+    #[error("internal error: {reason}")]
+    Internal = "internal" {
+        /// What.
+        reason: String,
+    }
+}
+
+trait IntoFact {
+    fn fact(&self) -> Option<Fact>;
+}
+impl IntoFact for String {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Text(self.clone()))
+    }
+}
+impl IntoFact for &'static str {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Text((*self).to_owned()))
+    }
+}
+impl IntoFact for Digest {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Text(self.to_string()))
+    }
+}
+impl IntoFact for u64 {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Number(*self))
+    }
+}
+impl IntoFact for u16 {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Number(u64::from(*self)))
+    }
+}
+impl IntoFact for bool {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Text((if *self { "true" } else { "false" }).to_owned()))
+    }
+}
+impl IntoFact for Duration {
+    fn fact(&self) -> Option<Fact> {
+        Some(Fact::Span(*self))
+    }
+}
+impl<T: IntoFact> IntoFact for Option<T> {
+    fn fact(&self) -> Option<Fact> {
+        self.as_ref().and_then(IntoFact::fact)
+    }
+}
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// Where.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// The stable `snake_case` name of the kind.
+    pub fn code(&self) -> &'static str {
+        self.0.kind.code()
+    }
+
+    /// What the user can do, where there is something: one sentence without the word `hint`.
+    pub fn hint(&self) -> Option<String> {
+        self.0.kind.hint()
+    }
+
+    /// Fills in parts of the place that are not known yet; what is known already is kept.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        let known = &mut self.0.place;
+        known.image = known.image.take().or(place.image);
+        known.blob = known.blob.take().or(place.blob);
+        known.layer = known.layer.or(place.layer);
+        known.entry = known.entry.take().or(place.entry);
+        known.byte = known.byte.or(place.byte);
+        known.url = known.url.take().or(place.url);
+        known.path = known.path.take().or(place.path);
+        self
+    }
+
+    /// [`Error::at`] with the image alone.
+    #[must_use]
+    pub fn in_image(self, image: impl Into<String>) -> Self {
+        self.at(Place { image: Some(image.into()), ..Place::default() })
+    }
+
+    /// [`Error::at`] with the blob alone.
+    #[must_use]
+    pub fn in_blob(self, blob: Digest) -> Self {
+        self.at(Place { blob: Some(blob), ..Place::default() })
+    }
+
+    /// [`Error::at`] with the local path alone.
+    #[must_use]
+    pub fn at_path(self, path: impl Into<String>) -> Self {
+        self.at(Place { path: Some(path.into()), ..Place::default() })
+    }
+
+    /// [`Error::at`] with the byte position alone.
+    #[must_use]
+    pub fn at_byte(self, byte: u64) -> Self {
+        self.at(Place { byte: Some(byte), ..Place::default() })
+    }
+}
+
+impl ErrorKind {
+    /// What the user can do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ErrorKind::PlatformNotFound { .. } => "choose one of these with --platform os/arch[/variant]",
+            ErrorKind::Unauthorized { with_credentials: false, .. } => {
+                "registries also answer so for a repository that does not exist: check the name, or use `wharfie login`"
+            }
+            ErrorKind::Unauthorized { with_credentials: true, .. } => {
+                "`wharfie auth explain IMAGE` shows which credentials were tried"
+            }
+            ErrorKind::Denied { .. } => {
+                "the account may lack the right to this repository, or it may not exist: `wharfie auth explain IMAGE` shows what was tried"
+            }
+            ErrorKind::NotFound { .. } => {
+                "check the name and the tag; some registries answer so for a private repository too"
+            }
+            ErrorKind::RateLimited { .. } => "log in to get a higher limit, or wait and try again",
+            ErrorKind::NoSpace { .. } => {
+                "free some space, or choose another disk with --store or --temp-dir; what was fetched is kept and the next run goes on from there"
+            }
+            ErrorKind::UntrustedCertificate { .. } => {
+                "give the registry's own CA with --ca FILE, or use --insecure if you accept the risk"
+            }
+            ErrorKind::LimitExceeded { .. } => "raise it only if you trust where the image comes from",
+            ErrorKind::DigestMismatch { .. } | ErrorKind::SizeMismatch { .. } => {
+                "a proxy or a cache on the way, or the registry itself, serves other bytes than were pushed; nothing of them was kept"
+            }
+            ErrorKind::ConnectionFailed { reason: "tls", .. } => {
+                "if the registry speaks plain http, use --insecure"
+            }
+            ErrorKind::Internal { .. } => "this is a bug in Wharfie: please report it with the command that you ran",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Box::new(Inner { kind, place: Place::default() }))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.kind)?;
+        let mut sep = " (";
+        let mut part = |f: &mut fmt::Formatter<'_>, name: &str, value: &dyn fmt::Display| {
+            let done = write!(f, "{sep}{name} {value}");
+            sep = ", ";
+            done
+        };
+        let place = &self.0.place;
+        if let Some(image) = &place.image {
+            part(f, "image", image)?;
+        }
+        if let Some(layer) = place.layer {
+            part(f, "layer", &layer)?;
+        }
+        if let Some(blob) = &place.blob {
+            part(f, "blob", blob)?;
+        }
+        if let Some(entry) = &place.entry {
+            part(f, "entry", &entry.escape_ascii())?;
+        }
+        if let Some(byte) = place.byte {
+            part(f, "byte", &byte)?;
+        }
+        if let Some(url) = &place.url {
+            part(f, "url", url)?;
+        }
+        if let Some(path) = &place.path {
+            part(f, "path", path)?;
+        }
+        if sep == ", " { write!(f, ")") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error").field("kind", &self.0.kind).field("place", &self.0.place).finish()
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// A driver's bug: a call that the contract does not allow at this point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("misuse of a machine: {0}")]
+pub struct Misuse(pub &'static str);

@@ -1,0 +1,78 @@
+//! Caps on what a hostile or broken peer can make the machines hold or do.
+
+/// Every size and depth that input can drive, each settable. Reaching one is `limit_exceeded`, which names it.
+///
+/// The field names are the names that errors and hosts use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one manifest, index or config (registries accept 4 MiB; image-spec 1.1 asks for no less).
+    pub document_bytes: u64,
+    /// Bytes of one token response.
+    pub token_bytes: u64,
+    /// Bytes of one error body that are read; the rest is discarded.
+    pub error_body_bytes: u64,
+    /// Bytes of one page of a tag or repository list.
+    pub list_page_bytes: u64,
+    /// Entries collected by one list job.
+    pub list_entries: u64,
+    /// Depth of nested indexes.
+    pub index_depth: u32,
+    /// Descriptors in one index, layers in one manifest.
+    pub descriptors: u32,
+    /// Bytes of one `data` field, decoded.
+    pub embedded_data_bytes: u64,
+    /// Depth of nesting in JSON.
+    pub json_depth: u32,
+    /// Redirects followed for one exchange.
+    pub redirects: u32,
+    /// Challenges parsed in one response.
+    pub challenges: u32,
+    /// Bytes of one header value that is parsed.
+    pub header_bytes: u32,
+    /// Bytes of one blob.
+    pub blob_bytes: u64,
+    /// Output bytes per input byte of a decoder, judged only above 1 GiB of output.
+    pub ratio: u32,
+    /// Total bytes of the merged tree; `None` leaves it to the sink's free space.
+    pub total_bytes: Option<u64>,
+    /// Entries over all layers.
+    pub entries: u64,
+    /// Bytes of one path or link target.
+    pub path_bytes: u32,
+    /// Components of one path.
+    pub path_depth: u32,
+    /// Bytes of PAX or GNU extension headers before one entry.
+    pub pax_bytes: u32,
+    /// Fragments of one sparse map.
+    pub sparse_fragments: u32,
+    /// Layers in one image.
+    pub layers: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            document_bytes: 4 << 20,
+            token_bytes: 1 << 20,
+            error_body_bytes: 64 << 10,
+            list_page_bytes: 16 << 20,
+            list_entries: 10_000_000,
+            index_depth: 8,
+            descriptors: 10_000,
+            embedded_data_bytes: 4 << 20,
+            json_depth: 64,
+            redirects: 10,
+            challenges: 16,
+            header_bytes: 64 << 10,
+            blob_bytes: 1 << 50,
+            ratio: 2_000,
+            total_bytes: None,
+            entries: 50_000_000,
+            path_bytes: 64 << 10,
+            path_depth: 4_096,
+            pax_bytes: 4 << 20,
+            sparse_fragments: 1_000_000,
+            layers: 10_000,
+        }
+    }
+}
