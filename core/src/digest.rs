@@ -133,8 +133,10 @@ impl FromStr for Digest {
         let invalid = |reason: &str| {
             Error::from(ErrorKind::InvalidDigest { input: input.to_string(), reason: reason.to_string() })
         };
-        let (name, hex) = input.split_once(':').ok_or_else(|| invalid("no `:` between algorithm and hash"))?;
-        let component = |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let (name, hex) =
+            input.split_once(':').ok_or_else(|| invalid("no `:` between algorithm and hash"))?;
+        let component =
+            |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if !name.split(['+', '.', '_', '-']).all(component) {
             return Err(invalid("the algorithm must be lower-case letters and digits"));
         }
@@ -336,11 +338,10 @@ impl Verifier {
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.hasher.update(bytes);
         match self.size {
-            Some(expected) if self.hasher.position() > expected => Err(Error::from(ErrorKind::SizeMismatch {
-                expected,
-                actual: self.hasher.position(),
-            })
-            .in_blob(self.expected)),
+            Some(expected) if self.hasher.position() > expected => {
+                Err(Error::from(ErrorKind::SizeMismatch { expected, actual: self.hasher.position() })
+                    .in_blob(self.expected))
+            }
             _ => Ok(()),
         }
     }

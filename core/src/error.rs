@@ -527,7 +527,9 @@ impl ErrorKind {
             ErrorKind::ConnectionFailed { reason: "tls", .. } => {
                 "if the registry speaks plain http, use --insecure"
             }
-            ErrorKind::Internal { .. } => "this is a bug in Wharfie: please report it with the command that you ran",
+            ErrorKind::Internal { .. } => {
+                "this is a bug in Wharfie: please report it with the command that you ran"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

@@ -33,6 +33,8 @@ pub struct Limits {
     pub blob_bytes: u64,
     /// Output bytes per input byte of a decoder, judged only above 1 GiB of output.
     pub ratio: u32,
+    /// Bytes of a zstd frame's window; 128 MiB is what the reference decoder takes, and `zstd --ultra` asks for.
+    pub zstd_window_bytes: u64,
     /// Total bytes of the merged tree; `None` leaves it to the sink's free space.
     pub total_bytes: Option<u64>,
     /// Entries over all layers.
@@ -66,6 +68,7 @@ impl Default for Limits {
             header_bytes: 64 << 10,
             blob_bytes: 1 << 50,
             ratio: 2_000,
+            zstd_window_bytes: 128 << 20,
             total_bytes: None,
             entries: 50_000_000,
             path_bytes: 64 << 10,

@@ -1,0 +1,340 @@
+//! gzip (RFC 1952): the framing both ways, round any deflate.
+
+use alloc::boxed::Box;
+use alloc::format;
+use core::fmt;
+
+use miniz_oxide::deflate::core::create_comp_flags_from_zip_params;
+use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress};
+
+use super::{Codec, Format, Inflate, Needs, Progress};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Bytes of the header that we write.
+pub const GZIP_HEADER_BYTES: usize = 10;
+
+/// The header that we write: no name, no time, no system, so that equal data gives equal bytes (L26).
+pub fn gzip_header(level: i32) -> [u8; GZIP_HEADER_BYTES] {
+    let extra_flags = match level {
+        9.. => 2,
+        ..=1 => 4,
+        _ => 0,
+    };
+    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra_flags, 255]
+}
+
+/// The trailer: the CRC-32 of the data, and its length modulo 2^32.
+pub fn gzip_trailer(crc: u32, len: u64) -> [u8; 8] {
+    let [a, b, c, d] = crc.to_le_bytes();
+    let [e, f, g, h, ..] = len.to_le_bytes();
+    [a, b, c, d, e, f, g, h]
+}
+
+mod flag {
+    pub(super) const HEADER_CRC: u8 = 2;
+    pub(super) const EXTRA: u8 = 4;
+    pub(super) const NAME: u8 = 8;
+    pub(super) const COMMENT: u8 = 16;
+    pub(super) const RESERVED: u8 = 0xe0;
+}
+
+/// Where in a member the decoder is. Counters say how many bytes of the part have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Header(u8),
+    ExtraLength(u8),
+    Extra(u16),
+    Name,
+    Comment,
+    HeaderCrc(u8),
+    Body,
+    Trailer(u8),
+    /// At a member's end: another one, padding or nothing follows.
+    Between,
+    Padding,
+}
+
+/// Decodes gzip by the letter of RFC 1952 and of rule L20: any number of members; every header field read, the
+/// header's CRC-16 where there is one, CRC-32 and length checked; zeros after the last member accepted, anything else
+/// there an error.
+pub struct GzipDecoder<I> {
+    inflate: I,
+    part: Part,
+    flags: u8,
+    /// The bytes of the field at hand that need gathering, little-endian.
+    field: u64,
+    header_crc: crc32fast::Hasher,
+    crc: crc32fast::Hasher,
+    /// Bytes of this member's data, modulo 2^32.
+    len: u32,
+    position: u64,
+}
+
+impl<I: Inflate> GzipDecoder<I> {
+    /// At the beginning of a gzip file, over an inflater at the beginning of a stream.
+    pub fn new(inflate: I) -> GzipDecoder<I> {
+        GzipDecoder {
+            inflate,
+            part: Part::Header(0),
+            flags: 0,
+            field: 0,
+            header_crc: crc32fast::Hasher::new(),
+            crc: crc32fast::Hasher::new(),
+            len: 0,
+            position: 0,
+        }
+    }
+
+    fn corrupt(&self, reason: impl fmt::Display) -> Error {
+        let reason = format!("{reason}, at compressed byte {}", self.position);
+        ErrorKind::CorruptStream { format: Format::Gzip.name(), reason }.into()
+    }
+
+    /// The part that follows `after`, by the flags; the header's parts stand in this order.
+    fn next_part(&self, after: Part) -> Part {
+        let has = |flag| self.flags & flag != 0;
+        match after {
+            Part::Header(_) if has(flag::EXTRA) => Part::ExtraLength(0),
+            Part::Header(_) | Part::ExtraLength(_) | Part::Extra(_) if has(flag::NAME) => Part::Name,
+            Part::Header(_) | Part::ExtraLength(_) | Part::Extra(_) | Part::Name if has(flag::COMMENT) => {
+                Part::Comment
+            }
+            Part::HeaderCrc(_) => Part::Body,
+            _ if has(flag::HEADER_CRC) => Part::HeaderCrc(0),
+            _ => Part::Body,
+        }
+    }
+
+    /// Takes one byte outside the deflate data.
+    fn byte(&mut self, byte: u8) -> Result<()> {
+        let part = self.part;
+        if !matches!(part, Part::HeaderCrc(_) | Part::Trailer(_) | Part::Between | Part::Padding) {
+            self.header_crc.update(&[byte]);
+        }
+        self.part = match part {
+            Part::Header(at) => {
+                let expected = match at {
+                    0 => Some((0x1f, "not a gzip header")),
+                    1 => Some((0x8b, "not a gzip header")),
+                    2 => Some((8, "a compression method other than deflate")),
+                    _ => None,
+                };
+                if let Some((expected, reason)) = expected
+                    && byte != expected
+                {
+                    return Err(self.corrupt(reason));
+                }
+                if at == 3 {
+                    if byte & flag::RESERVED != 0 {
+                        return Err(self.corrupt("reserved header flags are set"));
+                    }
+                    self.flags = byte;
+                }
+                if at < 9 { Part::Header(at + 1) } else { self.next_part(part) }
+            }
+            Part::ExtraLength(0) => {
+                self.field = u64::from(byte);
+                Part::ExtraLength(1)
+            }
+            Part::ExtraLength(_) => match self.field as u16 | u16::from(byte) << 8 {
+                0 => self.next_part(part),
+                len => Part::Extra(len),
+            },
+            Part::Extra(1) => self.next_part(part),
+            Part::Extra(left) => Part::Extra(left.saturating_sub(1)),
+            Part::Name | Part::Comment if byte != 0 => part,
+            Part::Name | Part::Comment => self.next_part(part),
+            Part::HeaderCrc(0) => {
+                self.field = u64::from(byte);
+                Part::HeaderCrc(1)
+            }
+            Part::HeaderCrc(_) => {
+                let stated = self.field as u16 | u16::from(byte) << 8;
+                if stated != self.header_crc.clone().finalize() as u16 {
+                    return Err(self.corrupt("the header's checksum does not match"));
+                }
+                self.next_part(part)
+            }
+            Part::Trailer(at) => {
+                self.field = self.field >> 8 | u64::from(byte) << 56;
+                if at < 7 {
+                    Part::Trailer(at + 1)
+                } else {
+                    if self.field as u32 != self.crc.clone().finalize() {
+                        return Err(self.corrupt("the data's checksum does not match"));
+                    }
+                    if (self.field >> 32) as u32 != self.len {
+                        return Err(self.corrupt("the data's length does not match"));
+                    }
+                    Part::Between
+                }
+            }
+            Part::Between if byte == 0x1f => {
+                self.header_crc.reset();
+                self.header_crc.update(&[byte]);
+                self.crc.reset();
+                self.len = 0;
+                self.inflate.reset();
+                Part::Header(1)
+            }
+            Part::Between | Part::Padding if byte == 0 => Part::Padding,
+            Part::Between | Part::Padding => {
+                return Err(self.corrupt("something that is no gzip member follows the last one"));
+            }
+            Part::Body => Part::Body,
+        };
+        self.position += 1;
+        Ok(())
+    }
+}
+
+impl<I: Inflate> Codec for GzipDecoder<I> {
+    fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress> {
+        let (mut read, mut written) = (0, 0);
+        loop {
+            let rest = input.get(read..).unwrap_or_default();
+            if self.part != Part::Body {
+                let Some(&byte) = rest.first() else {
+                    return Ok(Progress { read, written, needs: Needs::Input });
+                };
+                self.byte(byte)?;
+                read += 1;
+                continue;
+            }
+            let room = output.get_mut(written..).unwrap_or_default();
+            let step = match self.inflate.inflate(rest, room) {
+                Ok(step) => step,
+                Err(reason) => return Err(self.corrupt(reason)),
+            };
+            let made = room.get(..step.written).unwrap_or_default();
+            self.crc.update(made);
+            self.len = self.len.wrapping_add(made.len() as u32);
+            self.position += step.read as u64;
+            read += step.read;
+            written += step.written;
+            if step.done {
+                self.part = Part::Trailer(0);
+            } else if written == output.len() {
+                return Ok(Progress { read, written, needs: Needs::Output });
+            } else if read == input.len() {
+                return Ok(Progress { read, written, needs: Needs::Input });
+            } else if step.read == 0 && step.written == 0 {
+                return Err(self.corrupt("the inflater does not move"));
+            }
+        }
+    }
+
+    fn finish(&mut self, output: &mut [u8]) -> Result<Progress> {
+        let step = self.process(&[], output)?;
+        if step.needs == Needs::Output && step.written > 0 {
+            return Ok(step);
+        }
+        match self.part {
+            Part::Between | Part::Padding => Ok(Progress { needs: Needs::Nothing, ..step }),
+            Part::Body => Err(self.corrupt("it ends inside the data")),
+            Part::Trailer(_) => Err(self.corrupt("it ends inside a trailer")),
+            _ => Err(self.corrupt("it ends inside a header")),
+        }
+    }
+}
+
+impl<I> fmt::Debug for GzipDecoder<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GzipDecoder").field("part", &self.part).finish_non_exhaustive()
+    }
+}
+
+/// Encodes one gzip member by miniz_oxide.
+pub struct GzipEncoder {
+    deflate: Box<CompressorOxide>,
+    crc: crc32fast::Hasher,
+    len: u64,
+    /// Header or trailer bytes, and how many of them have been given.
+    frame: ([u8; GZIP_HEADER_BYTES], usize, usize),
+    ended: bool,
+}
+
+impl GzipEncoder {
+    /// At a level of 0 to 9.
+    ///
+    /// # Errors
+    /// `invalid_option` for other levels.
+    pub fn new(level: i32) -> Result<GzipEncoder> {
+        let level = Format::Gzip.level(Some(level))?;
+        Ok(GzipEncoder {
+            // Negative window bits: raw deflate.
+            deflate: Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(level, -15, 0))),
+            crc: crc32fast::Hasher::new(),
+            len: 0,
+            frame: (gzip_header(level), 0, GZIP_HEADER_BYTES),
+            ended: false,
+        })
+    }
+
+    /// Gives what is left of the header or trailer; answers how much.
+    fn give_frame(&mut self, output: &mut [u8]) -> usize {
+        let (bytes, given, len) = &mut self.frame;
+        let rest = bytes.get(*given..*len).unwrap_or_default();
+        let mut n = 0;
+        for (to, from) in output.iter_mut().zip(rest) {
+            *to = *from;
+            n += 1;
+        }
+        *given += n;
+        n
+    }
+
+    fn frame_given(&self) -> bool {
+        self.frame.1 == self.frame.2
+    }
+
+    fn step(&mut self, input: &[u8], output: &mut [u8], flush: TDEFLFlush) -> Result<Progress> {
+        let mut read = 0;
+        let mut written = self.give_frame(output);
+        while !self.ended {
+            if written == output.len() {
+                return Ok(Progress { read, written, needs: Needs::Output });
+            }
+            let rest = input.get(read..).unwrap_or_default();
+            let room = output.get_mut(written..).unwrap_or_default();
+            let (status, taken, made) = compress(&mut self.deflate, rest, room, flush);
+            let data = rest.get(..taken).unwrap_or_default();
+            self.crc.update(data);
+            self.len += data.len() as u64;
+            read += taken;
+            written += made;
+            match status {
+                TDEFLStatus::Done => {
+                    self.ended = true;
+                    let [a, b, c, d, e, f, g, h] = gzip_trailer(self.crc.clone().finalize(), self.len);
+                    self.frame = ([a, b, c, d, e, f, g, h, 0, 0], 0, 8);
+                    written += self.give_frame(output.get_mut(written..).unwrap_or_default());
+                }
+                TDEFLStatus::Okay if written == output.len() => {}
+                TDEFLStatus::Okay if read == input.len() && matches!(flush, TDEFLFlush::None) => {
+                    return Ok(Progress { read, written, needs: Needs::Input });
+                }
+                TDEFLStatus::Okay if taken + made > 0 => {}
+                _ => return Err(ErrorKind::Internal { reason: "deflate does not move".into() }.into()),
+            }
+        }
+        let needs = if self.frame_given() { Needs::Nothing } else { Needs::Output };
+        Ok(Progress { read, written, needs })
+    }
+}
+
+impl Codec for GzipEncoder {
+    fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress> {
+        self.step(input, output, TDEFLFlush::None)
+    }
+
+    fn finish(&mut self, output: &mut [u8]) -> Result<Progress> {
+        self.step(&[], output, TDEFLFlush::Finish)
+    }
+}
+
+impl fmt::Debug for GzipEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GzipEncoder").field("len", &self.len).finish_non_exhaustive()
+    }
+}
