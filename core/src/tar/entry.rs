@@ -1,0 +1,124 @@
+//! What a tar says of one file.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::notes::Notes;
+use super::sparse::SparseMap;
+use super::writer::Header;
+
+/// Extended attributes by name, values as bytes (L15, L16).
+pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A moment of modification: seconds since 1970 (negative before), and nanoseconds **after** that second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mtime {
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds after `seconds`, below 1,000,000,000: half a second before 1970 is `{ -1, 500_000_000 }`.
+    pub nanos: u32,
+}
+
+impl Mtime {
+    /// Whole seconds.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Mtime { seconds, nanos: 0 }
+    }
+}
+
+/// What a file is, and what is proper to its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link; its text is the entry's `link`.
+    Symlink,
+    /// Another name of the file that the entry's `link` names (L12).
+    HardLink,
+    /// A character device.
+    CharDevice {
+        /// The driver's number.
+        major: u32,
+        /// The device's number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// The driver's number.
+        major: u32,
+        /// The device's number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// What survives of a file besides its name and content (L15).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Permissions with set-user-id, set-group-id and sticky bits: `0o0000` to `0o7777`.
+    pub mode: u32,
+    /// The owner's number, up to 2^32-2.
+    pub uid: u32,
+    /// The group's number, up to 2^32-2.
+    pub gid: u32,
+    /// When the content was last changed.
+    pub mtime: Mtime,
+    /// Extended attributes, POSIX ACLs among them as `system.posix_acl_access` and `system.posix_acl_default`.
+    pub xattrs: Xattrs,
+}
+
+/// One entry, its extension headers and the global ones already applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The name as it stands in the tar, not normalised ([`super::path::normalize`]); not empty, without NUL.
+    pub path: Vec<u8>,
+    /// The target of a symbolic or hard link as it stands; empty for other kinds.
+    pub link: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its metadata. For a hard link they mean nothing (L12).
+    pub metadata: Metadata,
+    /// Bytes of content that a reader of the file sees: for a sparse file its real size; 0 for what has no content.
+    pub size: u64,
+    /// Where the stored bytes lie in the content, if the file is stored sparsely (L17).
+    pub sparse: Option<SparseMap>,
+    /// Where the first block of its headers lies, extension headers included; position in the uncompressed stream.
+    pub header_at: u64,
+    /// Where its stored bytes begin; position in the uncompressed stream.
+    pub data_at: u64,
+    /// Bytes stored in the tar, without padding and without the map of a sparse file.
+    pub stored: u64,
+    /// Whether the blocks from `header_at` to `data_at`, the stored bytes and their padding can be copied into an
+    /// output as they are: every reader understands them alike, the name is in normal form, and nothing in them was
+    /// dropped, folded in from elsewhere or expanded.
+    pub verbatim: bool,
+    /// What was odd about it or dropped from it.
+    pub notes: Notes,
+}
+
+impl Entry {
+    /// Whether it has content of its own.
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    /// Its header for [`Header::write`], as a plain file where it was sparse.
+    pub fn header(&self) -> Header<'_> {
+        Header {
+            path: &self.path,
+            link: &self.link,
+            kind: self.kind,
+            metadata: &self.metadata,
+            size: self.size,
+        }
+    }
+
+    /// The position of the next header: behind the stored bytes and their padding.
+    pub fn end_at(&self) -> u64 {
+        self.data_at.saturating_add(self.stored).saturating_add(super::padding(self.stored) as u64)
+    }
+}
