@@ -111,6 +111,14 @@ error_kinds! {
         /// Its name.
         algorithm: String,
     }
+    /// A URL that cannot be read, or that clients would read differently.
+    #[error("invalid URL `{input}`: {reason}")]
+    InvalidUrl = "invalid_url" {
+        /// What was given, without its query and user information.
+        input: String,
+        /// What is wrong with it.
+        reason: String,
+    }
     /// A platform that cannot be read.
     #[error("invalid platform `{input}`: {reason}")]
     InvalidPlatform = "invalid_platform" {
