@@ -5,7 +5,7 @@
 //! specification and Docker's token specification. What real registries send is accepted, what could mean two things
 //! is refused, and nothing panics.
 //!
-//! ```no_run
+//! ```
 //! use wharfie_core::http::{Head, Headers, Scope, Url, challenge, TokenRequest};
 //! use wharfie_core::Limits;
 //!
@@ -29,6 +29,8 @@
 
 pub mod challenge;
 mod classify;
+#[cfg(test)]
+mod corpus;
 pub mod date;
 mod error_body;
 mod header;
