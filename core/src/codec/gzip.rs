@@ -2,10 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec::Vec;
 use core::fmt;
 
 use miniz_oxide::deflate::core::create_comp_flags_from_zip_params;
-use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress};
+use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output};
 
 use super::{Codec, Format, Inflate, Needs, Progress};
 use crate::error::{Error, ErrorKind, Result};
@@ -244,13 +245,19 @@ impl<I> fmt::Debug for GzipDecoder<I> {
     }
 }
 
+/// Input goes to the deflater in pieces of this size, and what it gives is gathered: at level 1 its output hangs on how
+/// its input is cut and on the room for its output.
+const PIECE: usize = 32 << 10;
+
 /// Encodes one gzip member by miniz_oxide.
 pub struct GzipEncoder {
     deflate: Box<CompressorOxide>,
+    piece: Vec<u8>,
+    /// Packed bytes, and how many of them have been given.
+    packed: Vec<u8>,
+    given: usize,
     crc: crc32fast::Hasher,
     len: u64,
-    /// Header or trailer bytes, and how many of them have been given.
-    frame: ([u8; GZIP_HEADER_BYTES], usize, usize),
     ended: bool,
 }
 
@@ -264,72 +271,75 @@ impl GzipEncoder {
         Ok(GzipEncoder {
             // Negative window bits: raw deflate.
             deflate: Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(level, -15, 0))),
+            piece: Vec::with_capacity(PIECE),
+            packed: gzip_header(level).to_vec(),
+            given: 0,
             crc: crc32fast::Hasher::new(),
             len: 0,
-            frame: (gzip_header(level), 0, GZIP_HEADER_BYTES),
             ended: false,
         })
     }
 
-    /// Gives what is left of the header or trailer; answers how much.
-    fn give_frame(&mut self, output: &mut [u8]) -> usize {
-        let (bytes, given, len) = &mut self.frame;
-        let rest = bytes.get(*given..*len).unwrap_or_default();
-        let mut n = 0;
-        for (to, from) in output.iter_mut().zip(rest) {
-            *to = *from;
-            n += 1;
+    /// Packs the piece; at the end, all there is, and the trailer.
+    fn pack(&mut self, ends: bool) -> Result<()> {
+        self.packed.clear();
+        self.given = 0;
+        let flush = if ends { TDEFLFlush::Finish } else { TDEFLFlush::None };
+        let packed = &mut self.packed;
+        let (status, taken) = compress_to_output(&mut self.deflate, &self.piece, flush, |bytes| {
+            packed.extend_from_slice(bytes);
+            true
+        });
+        let expected = if ends { TDEFLStatus::Done } else { TDEFLStatus::Okay };
+        if status != expected || taken != self.piece.len() {
+            return Err(ErrorKind::Internal { reason: format!("deflate answers {status:?}") }.into());
         }
-        *given += n;
-        n
+        self.crc.update(&self.piece);
+        self.len += self.piece.len() as u64;
+        self.piece.clear();
+        if ends {
+            self.packed.extend_from_slice(&gzip_trailer(self.crc.clone().finalize(), self.len));
+            self.ended = true;
+        }
+        Ok(())
     }
 
-    fn frame_given(&self) -> bool {
-        self.frame.1 == self.frame.2
-    }
-
-    fn step(&mut self, input: &[u8], output: &mut [u8], flush: TDEFLFlush) -> Result<Progress> {
-        let mut read = 0;
-        let mut written = self.give_frame(output);
-        while !self.ended {
-            if written == output.len() {
+    fn step(&mut self, input: &[u8], output: &mut [u8], ends: bool) -> Result<Progress> {
+        let (mut read, mut written) = (0, 0);
+        loop {
+            let ready = self.packed.get(self.given..).unwrap_or_default();
+            let room = output.get_mut(written..).unwrap_or_default();
+            let n = ready.len().min(room.len());
+            if let (Some(to), Some(from)) = (room.get_mut(..n), ready.get(..n)) {
+                to.copy_from_slice(from);
+            }
+            written += n;
+            self.given += n;
+            if self.given < self.packed.len() {
                 return Ok(Progress { read, written, needs: Needs::Output });
             }
-            let rest = input.get(read..).unwrap_or_default();
-            let room = output.get_mut(written..).unwrap_or_default();
-            let (status, taken, made) = compress(&mut self.deflate, rest, room, flush);
-            let data = rest.get(..taken).unwrap_or_default();
-            self.crc.update(data);
-            self.len += data.len() as u64;
-            read += taken;
-            written += made;
-            match status {
-                TDEFLStatus::Done => {
-                    self.ended = true;
-                    let [a, b, c, d, e, f, g, h] = gzip_trailer(self.crc.clone().finalize(), self.len);
-                    self.frame = ([a, b, c, d, e, f, g, h, 0, 0], 0, 8);
-                    written += self.give_frame(output.get_mut(written..).unwrap_or_default());
-                }
-                TDEFLStatus::Okay if written == output.len() => {}
-                TDEFLStatus::Okay if read == input.len() && matches!(flush, TDEFLFlush::None) => {
-                    return Ok(Progress { read, written, needs: Needs::Input });
-                }
-                TDEFLStatus::Okay if taken + made > 0 => {}
-                _ => return Err(ErrorKind::Internal { reason: "deflate does not move".into() }.into()),
+            if self.ended {
+                return Ok(Progress { read, written, needs: Needs::Nothing });
             }
+            let rest = input.get(read..).unwrap_or_default();
+            let taken = rest.get(..rest.len().min(PIECE - self.piece.len())).unwrap_or_default();
+            self.piece.extend_from_slice(taken);
+            read += taken.len();
+            if self.piece.len() < PIECE && !ends {
+                return Ok(Progress { read, written, needs: Needs::Input });
+            }
+            self.pack(ends)?;
         }
-        let needs = if self.frame_given() { Needs::Nothing } else { Needs::Output };
-        Ok(Progress { read, written, needs })
     }
 }
 
 impl Codec for GzipEncoder {
     fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress> {
-        self.step(input, output, TDEFLFlush::None)
+        self.step(input, output, false)
     }
 
     fn finish(&mut self, output: &mut [u8]) -> Result<Progress> {
-        self.step(&[], output, TDEFLFlush::Finish)
+        self.step(&[], output, true)
     }
 }
 

@@ -9,10 +9,9 @@ pub struct Identity;
 
 impl Codec for Identity {
     fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress> {
-        let mut copied = 0;
-        for (to, from) in output.iter_mut().zip(input) {
-            *to = *from;
-            copied += 1;
+        let copied = input.len().min(output.len());
+        if let (Some(to), Some(from)) = (output.get_mut(..copied), input.get(..copied)) {
+            to.copy_from_slice(from);
         }
         let needs = if copied == input.len() { Needs::Input } else { Needs::Output };
         Ok(Progress { read: copied, written: copied, needs })

@@ -48,6 +48,8 @@ mod decoder;
 mod gzip;
 mod identity;
 mod soft;
+#[cfg(test)]
+mod tests;
 mod zstd;
 
 use alloc::boxed::Box;
