@@ -1,0 +1,248 @@
+//! What the machine says.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::request::Request;
+use super::{BlobId, CredentialsId, ExchangeId, JobId};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::http::token::Secret;
+use crate::image::Descriptor;
+use crate::platform::Platform;
+use crate::time::Millis;
+
+/// Bytes of a document, shared with the machine.
+pub type SharedBytes = Arc<[u8]>;
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this request.
+    Start {
+        /// Its exchange.
+        id: ExchangeId,
+        /// It.
+        request: Request,
+    },
+    /// Give this exchange up: drop its connection. A hasher that it holds comes back by `handle_hashed`.
+    Abort {
+        /// Which.
+        id: ExchangeId,
+    },
+    /// Something to know or to answer.
+    Event(Event),
+    /// Nothing to do before this moment (or before something happens, if `None`).
+    Wait(Option<Millis>),
+}
+
+/// Something to know or, where it says so, to answer. The one vocabulary of all hosts.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The reference names this document.
+    Resolved {
+        /// Whose.
+        job: JobId,
+        /// Index or manifest. The size is 0 where a HEAD did not say it.
+        descriptor: Descriptor,
+    },
+    /// An index offered several images, and this one was taken.
+    Chosen {
+        /// Whose.
+        job: JobId,
+        /// What was asked for.
+        wanted: Platform,
+        /// What was taken; `None` if its descriptor names none.
+        taken: Option<Platform>,
+        /// Its manifest.
+        descriptor: Descriptor,
+        /// The other platforms that there are.
+        others: Vec<Platform>,
+    },
+    /// A job needs this. **Answer** with `fetch`, `skip` (a blob that the host has, verified earlier) or `supply`
+    /// (a document that the host has; the machine verifies it).
+    Need {
+        /// Whose.
+        job: JobId,
+        /// Its name from here on.
+        blob: BlobId,
+        /// What it is. The size is 0 where it is not known yet.
+        descriptor: Descriptor,
+        /// Whether the machine reads it too (manifest, index, config): `skip` is no answer then, `supply` is.
+        document: bool,
+    },
+    /// A document arrived and its digest held: the host keeps these bytes under this digest.
+    Document {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        blob: BlobId,
+        /// What it is, with its true size.
+        descriptor: Descriptor,
+        /// Exactly what the registry sent.
+        bytes: SharedBytes,
+    },
+    /// The bytes of this blob from `to` on are void: the next `Store` begins there.
+    BlobRewound {
+        /// Which.
+        blob: BlobId,
+        /// Where it goes on.
+        to: u64,
+        /// Why.
+        reason: Error,
+    },
+    /// The bytes in the blob's sink are complete and right: rename.
+    BlobVerified {
+        /// Which.
+        blob: BlobId,
+        /// Its digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A registry wants credentials. **Answer** with `credentials`. Asked once per registry and process, and again
+    /// only where those given were refused.
+    NeedCredentials {
+        /// The question.
+        id: CredentialsId,
+        /// The registry, as the reference names it.
+        registry: String,
+        /// The repository for which they are needed: keys of credential files may name it.
+        repository: Option<String>,
+    },
+    /// A token arrived: a host may keep it for the next process.
+    TokenIssued {
+        /// For which registry.
+        registry: String,
+        /// For what, space-separated.
+        scope: String,
+        /// It.
+        token: Secret,
+        /// How long it lives from now.
+        expires_in: Duration,
+    },
+    /// A request is tried again after a pause.
+    Retrying {
+        /// Of which blob, if it is one's.
+        blob: Option<BlobId>,
+        /// Which host.
+        host: String,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// How long it pauses.
+        delay: Duration,
+        /// What happened.
+        reason: Error,
+    },
+    /// Something that is no failure and ought to be said.
+    Warning {
+        /// Whose.
+        job: JobId,
+        /// What.
+        warning: Warning,
+    },
+    /// One page of a list.
+    Listed {
+        /// Whose.
+        job: JobId,
+        /// What.
+        listed: Listed,
+    },
+    /// A job is over. Nothing follows about it.
+    Finished(JobId, Result<Outcome, Error>),
+}
+
+/// A page of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Tags or repositories, in the registry's order.
+    pub names: Vec<String>,
+}
+
+/// Something that is no failure and ought to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The registry spoke plain http.
+    PlainHttp {
+        /// Which.
+        registry: String,
+    },
+    /// The `Content-Type` of a document and its `mediaType` disagree.
+    MediaTypeMismatch {
+        /// The document.
+        digest: Digest,
+        /// The header.
+        header: String,
+        /// The field.
+        field: String,
+    },
+    /// A layer that may not be distributed was left out.
+    ForeignLayerSkipped {
+        /// Which.
+        digest: Digest,
+    },
+    /// A `Warning` header of the registry (distribution-spec, Warnings).
+    Registry {
+        /// Which.
+        registry: String,
+        /// Its text, cleaned.
+        text: String,
+    },
+}
+
+/// What a job came to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Of a pull.
+    Pulled(Pulled),
+    /// Of a list: the number of names.
+    Listed {
+        /// How many.
+        names: u64,
+    },
+    /// Of a check of credentials.
+    Checked {
+        /// Whether the registry took credentials (it may want none).
+        authenticated: bool,
+    },
+}
+
+/// What a pull came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pulled {
+    /// The document that the reference names.
+    pub top: Descriptor,
+    /// The manifests taken, each with what hangs below it.
+    pub images: Vec<PulledImage>,
+    /// Bytes of payload that came over the network.
+    pub received: u64,
+}
+
+/// One image of a pull.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PulledImage {
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// Its platform, where an index says it.
+    pub platform: Option<Platform>,
+    /// Its config. `None` for schema 1, whose config is within the manifest.
+    pub config: Option<Descriptor>,
+    /// Its layers, bottom first. Schema 1 gives no sizes: they are 0 until fetched.
+    pub layers: Vec<Descriptor>,
+}
+
+/// How far a blob has come; asked for, never sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that the sink has.
+    pub position: u64,
+    /// Bytes of the whole, where that is known.
+    pub size: Option<u64>,
+    /// Whether all bytes are there and the digest is awaited.
+    pub verifying: bool,
+}

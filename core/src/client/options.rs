@@ -1,0 +1,63 @@
+//! What a job is asked to do.
+
+use alloc::vec::Vec;
+
+use crate::media_type::MediaType;
+use crate::platform::Platform;
+
+/// How a pull goes about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullOptions {
+    /// Which of an index's images.
+    pub platform: PlatformChoice,
+    /// How far down.
+    pub depth: Depth,
+    /// The manifest media types to accept for the first document; empty for all that we know.
+    pub accept: Vec<MediaType>,
+    /// Whether layers that may not be distributed (foreign layers) are fetched by their `urls`.
+    pub foreign_layers: bool,
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        PullOptions {
+            platform: PlatformChoice::All,
+            depth: Depth::Layers,
+            accept: Vec::new(),
+            foreign_layers: true,
+        }
+    }
+}
+
+/// Which images of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlatformChoice {
+    /// The one that fits best.
+    One(Platform),
+    /// Every one.
+    All,
+}
+
+/// How far down a pull goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Which digest the reference names: a HEAD where that does.
+    Resolve,
+    /// The document that the reference names, index or manifest, and nothing below.
+    Document,
+    /// The manifests of the chosen platforms.
+    Manifest,
+    /// And their configs.
+    Config,
+    /// And their layers.
+    Layers,
+}
+
+/// How a list goes about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Entries a page; the registry's own choice if `None`.
+    pub page: Option<u32>,
+    /// Entries after which to stop.
+    pub most: Option<u64>,
+}
