@@ -9,7 +9,7 @@ use super::request::Request;
 use super::{BlobId, CredentialsId, ExchangeId, JobId};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::http::token::Secret;
+use crate::http::Secret;
 use crate::image::Descriptor;
 use crate::platform::Platform;
 use crate::time::Millis;

@@ -9,7 +9,7 @@ use super::{
 use crate::digest::{HashState, Hasher};
 use crate::error::Misuse;
 use crate::http::Head;
-use crate::http::token::Secret;
+use crate::http::Secret;
 use crate::reference::Reference;
 use crate::time::Millis;
 
