@@ -74,7 +74,8 @@ pub enum Event {
         /// Whether the machine reads it too (manifest, index, config): `skip` is no answer then, `supply` is.
         document: bool,
     },
-    /// A document arrived and its digest held: the host keeps these bytes under this digest.
+    /// A document arrived and its digest held: the host keeps these bytes under this digest. It need not have been
+    /// asked for by `Need`: what a tag names, and content that a descriptor embeds (`data`, a layer's too), come so.
     Document {
         /// Whose.
         job: JobId,
@@ -103,8 +104,8 @@ pub enum Event {
         /// Its size in bytes.
         size: u64,
     },
-    /// A registry wants credentials. **Answer** with `credentials`. Asked once per registry and process, and again
-    /// only where those given were refused.
+    /// A registry wants credentials. **Answer** with `credentials`. Asked only when challenged, once for each registry
+    /// and repository, and again only where those given were refused (`None` then means that there are no others).
     NeedCredentials {
         /// The question.
         id: CredentialsId,
@@ -171,14 +172,21 @@ pub enum Warning {
         /// Which.
         registry: String,
     },
-    /// The `Content-Type` of a document and its `mediaType` disagree.
+    /// A document is of another type than its `Content-Type` or its descriptor says (and that does no harm).
     MediaTypeMismatch {
         /// The document.
         digest: Digest,
-        /// The header.
-        header: String,
-        /// The field.
-        field: String,
+        /// What was said of it.
+        said: String,
+        /// What it is.
+        found: String,
+    },
+    /// The reference names one image, and it is for another platform than the one asked for.
+    PlatformMismatch {
+        /// What was asked for.
+        wanted: Platform,
+        /// What it is for.
+        found: Platform,
     },
     /// A layer that may not be distributed was left out.
     ForeignLayerSkipped {

@@ -91,7 +91,8 @@ impl Client {
         todo!()
     }
 
-    /// A hasher comes back, with all the bytes that were stored.
+    /// A hasher comes back, with all the bytes that were stored: where its position and the sum of `handle_stored`
+    /// differ after a body that ended, the hasher is right.
     pub fn handle_hashed(&mut self, now: Millis, blob: BlobId, hasher: Hasher) -> Result<(), Misuse> {
         todo!()
     }
@@ -126,7 +127,9 @@ impl Client {
         todo!()
     }
 
-    /// Answers `Need`: fetch it; `have` bytes are in the sink already, with or without the hash over them.
+    /// Answers `Need`: fetch it; `have` bytes are in the sink already, with or without the hash over them. (A sink that
+    /// is whole without the hash over it costs the last byte again: its `Store` replays the rest. A host that would
+    /// rather not asks itself, by hashing the file, and answers `skip`.) For documents `have` does not matter.
     pub fn fetch(&mut self, now: Millis, blob: BlobId, have: u64, state: Option<&HashState>) -> Result<(), Misuse> {
         todo!()
     }
