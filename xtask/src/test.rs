@@ -273,7 +273,7 @@ fn wasm_imports(_: &mut Run) -> Outcome {
     let target = target_folder().join("probe");
     let mut build =
         cargo(&["build", "--release", "--manifest-path", "xtask/probe/Cargo.toml", "--target", WASM]);
-    build.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C link-dead-code");
+    build.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C link-dead-code -C link-arg=--no-gc-sections");
     if let Failed(why) = check(&mut build) {
         return Failed(why);
     }
