@@ -1,1 +1,5 @@
-//! placeholder
+//! Wharfie's native host: it drives the machines of `wharfie-core` with this system's network, files and threads, and
+//! gives them a command line.
+
+pub mod console;
+pub mod credentials;

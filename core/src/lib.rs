@@ -31,6 +31,7 @@ pub mod media_type;
 pub mod merge;
 pub mod platform;
 pub mod reference;
+pub mod source;
 pub mod tar;
 pub mod time;
 
@@ -40,4 +41,5 @@ pub use limits::Limits;
 pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::Reference;
+pub use source::Source;
 pub use time::Millis;

@@ -1,1 +1,0 @@
-//! The rules of merging, each by a case, by a model and by what it costs.

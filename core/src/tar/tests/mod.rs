@@ -1,2 +1,0 @@
-mod harness;
-mod rules;
