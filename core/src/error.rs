@@ -231,6 +231,26 @@ error_kinds! {
         /// What it said.
         detail: Option<String>,
     }
+    /// The server refuses a request, for none of the reasons that have a kind of their own.
+    #[error("{host} refuses the request with status {status}")]
+    RequestRefused = "request_refused" {
+        /// Who.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        detail: Option<String>,
+    }
+    /// The registry has no such operation, or does not offer it.
+    #[error("{host} does not support this for {what}")]
+    UnsupportedOperation = "unsupported_operation" {
+        /// Who.
+        host: String,
+        /// What it was asked for.
+        what: String,
+        /// What it said.
+        detail: Option<String>,
+    }
     /// A response that the protocol does not allow.
     #[error("protocol violation by {host}: {reason}")]
     ProtocolViolation = "protocol_violation" {
@@ -514,6 +534,9 @@ impl ErrorKind {
             }
             ErrorKind::Unauthorized { with_credentials: true, .. } => {
                 "`wharfie auth explain IMAGE` shows which credentials were tried"
+            }
+            ErrorKind::Denied { with_credentials: false, .. } => {
+                "registries also answer so for a repository that does not exist: check the name, or use `wharfie login`"
             }
             ErrorKind::Denied { .. } => {
                 "the account may lack the right to this repository, or it may not exist: `wharfie auth explain IMAGE` shows what was tried"
