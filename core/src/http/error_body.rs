@@ -346,7 +346,7 @@ mod tests {
                     crate::error::Fact::Number(number) => number.to_string(),
                     crate::error::Fact::Span(span) => span.as_secs().to_string(),
                 });
-                assert_eq!(fact.as_deref(), Some(wanted.as_str()), "{}: {name}", case.name);
+                assert_eq!(fact.as_deref(), Some(wanted.as_str()), "{}: {name} of {kind:?}", case.name);
             }
         }
     }

@@ -211,3 +211,72 @@ impl<'a> Head<'a> {
         Some(value.split_once(';').map_or(value, |(media_type, _)| media_type).trim_ascii_end())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::vec;
+
+    #[test]
+    fn names_compare_without_case_and_one_means_one() {
+        let headers = Headers::new(&[
+            ("Content-Length", b" 12 "),
+            ("X-A", b"1"),
+            ("x-a", b"2"),
+            ("ETAG", b"\"e\""),
+            ("etag", b"\"e\""),
+            ("Bad", b"\xff"),
+            ("Split", b"a\rb"),
+            ("Content-Type", b"Application/JSON ; charset=utf-8"),
+        ]);
+        let head = Head::new(200, headers);
+        assert_eq!(head.content_length(), Some(12));
+        assert_eq!(head.content_type(), Some("Application/JSON"));
+        assert_eq!(headers.one("x-A"), None, "two values say nothing");
+        assert_eq!(headers.all("x-A").collect::<Vec<_>>(), vec![b"1", b"2"]);
+        assert_eq!(headers.text("ETag"), Some("\"e\""), "the same value twice is one");
+        assert_eq!((headers.one("bad"), headers.text("bad")), (Some(&b"\xff"[..]), None));
+        assert_eq!(headers.text("split"), None);
+        assert!(headers.has("BAD") && !headers.has("good"));
+    }
+
+    #[test]
+    fn numbers_are_digits_only() {
+        for (value, wanted) in
+            [("0", Some(0)), ("18446744073709551615", Some(u64::MAX)), ("18446744073709551616", None)]
+        {
+            let fields = [("content-length", value.as_bytes())];
+            assert_eq!(Head::new(200, Headers::new(&fields)).content_length(), wanted);
+        }
+        for value in ["", "+1", "-1", "1, 1", "0x1", "1.0", "1 2"] {
+            let fields = [("content-length", value.as_bytes())];
+            assert_eq!(Head::new(200, Headers::new(&fields)).content_length(), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_list_sets_appends_and_removes() {
+        let mut list = HeaderList::new().with("Accept", "a").with("User-Agent", "w");
+        list.append("ACCEPT", "b");
+        assert_eq!(list.iter().collect::<Vec<_>>(), [("accept", "a"), ("user-agent", "w"), ("accept", "b")]);
+        list.set("Accept", "c");
+        assert_eq!((list.one("accept"), list.len()), (Some("c"), 2));
+        list.remove("USER-AGENT");
+        assert!(!list.has("user-agent") && !list.is_empty());
+        assert_eq!(list.into_iter().collect::<Vec<_>>(), [("accept".into(), "c".into())]);
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_field() {
+        let list = HeaderList::new().with("X-A\r\nHost", "a\r\nHost: evil\0\u{85}b\tc");
+        assert_eq!(list.iter().collect::<Vec<_>>(), [("x-ahost", "a  Host: evil  b\tc")]);
+    }
+
+    #[test]
+    fn debug_shows_no_credentials() {
+        let list = HeaderList::new().with("Authorization", "Bearer hunter2").with("Accept", "a");
+        let shown = format!("{list:?} {:?}", Headers::new(&[("Set-Cookie", b"hunter2"), ("a", b"b")]));
+        assert_eq!(shown, r#"{"authorization": "…", "accept": "a"} {"Set-Cookie": "…", "a": "b"}"#);
+    }
+}
