@@ -45,8 +45,14 @@ pub struct Limits {
     pub path_bytes: u32,
     /// Components of one path.
     pub path_depth: u32,
+    /// Bytes of symlink targets followed while names are resolved (L3), beyond 1,024 for each entry.
+    pub symlink_bytes: u64,
     /// Bytes of PAX or GNU extension headers before one entry.
     pub pax_bytes: u32,
+    /// Bytes of the attributes that PAX global headers of one tar give to every entry.
+    pub global_pax_bytes: u32,
+    /// Bytes of content that one sparse file stands for.
+    pub sparse_bytes: u64,
     /// Fragments of one sparse map.
     pub sparse_fragments: u32,
     /// Layers in one image.
@@ -76,7 +82,10 @@ impl Default for Limits {
             entries: 50_000_000,
             path_bytes: 64 << 10,
             path_depth: 4_096,
+            symlink_bytes: 64 << 20,
             pax_bytes: 4 << 20,
+            global_pax_bytes: 64 << 10,
+            sparse_bytes: 64 << 30,
             sparse_fragments: 1_000_000,
             layers: 10_000,
         }

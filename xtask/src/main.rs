@@ -1,2 +1,56 @@
-//! The chores.
-fn main() {}
+//! The chores of Wharfie: `cargo xtask`.
+
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+chores:
+  test [--long] [STEP…]  every test, or the steps named; installs what they need
+  test --list            the steps
+  fixtures               makes the images that tests use, under target/fixtures
+  sample                 makes testdata/sample anew
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test", rest @ ..] => test::run(rest),
+        ["fixtures"] => fixtures(),
+        ["sample"] => sample(),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn fixtures() -> ExitCode {
+    let begun = Instant::now();
+    let Some(debian) = testbed::debian::Debian::fixture("fixtures") else { return ExitCode::FAILURE };
+    println!("{} ({:.1} s)", debian.layout.display(), begun.elapsed().as_secs_f64());
+    ExitCode::SUCCESS
+}
+
+fn sample() -> ExitCode {
+    let path = testbed::sample::path();
+    let archive = testbed::sample::archive();
+    let same = std::fs::read(&path).is_ok_and(|kept| kept == archive);
+    let written =
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, &archive));
+    if let Err(error) = written {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    println!("{}: {} bytes, {}", path.display(), archive.len(), if same { "as it was" } else { "changed" });
+    ExitCode::SUCCESS
+}

@@ -4,10 +4,13 @@
 //! - [`Header`] writes entries, ustar where all fits and PAX where not.
 //! - [`path`] brings names into the form of L1, [`sparse`] presents sparse files as plain ones.
 
+mod acl;
 pub mod entry;
+mod header;
 pub mod notes;
 pub mod parser;
 pub mod path;
+mod pax;
 pub mod sparse;
 pub mod writer;
 
@@ -24,3 +27,6 @@ pub const BLOCK: usize = 512;
 pub const fn padding(size: u64) -> usize {
     (size.wrapping_neg() % BLOCK as u64) as usize
 }
+
+#[cfg(test)]
+mod tests;

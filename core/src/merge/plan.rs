@@ -1,0 +1,468 @@
+//! What makes a flattened tar of a tree, in order.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::index::{LayerIndex, Row, RowKind};
+use super::options::{Options, Order};
+use super::tree::{Node, NodeId, Tree, TreeNode};
+use super::trie::NONE;
+use crate::error::{Error, ErrorKind, Place, Result};
+use crate::tar::{END_OF_ARCHIVE, Header, Kind, Metadata, padding};
+
+/// Headers that follow each other are handed out together up to about this size, in bytes.
+const WRITE: usize = 32 << 10;
+
+/// One step of making the tar. Ranges are of the decoded layer, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Op {
+    /// These bytes come next.
+    Write(Vec<u8>),
+    /// So many zeros come next: a hole of a sparse file (L17).
+    Zero {
+        /// How many.
+        len: u64,
+    },
+    /// These bytes of a layer come next.
+    Copy {
+        /// The layer, counted from 0 at the bottom.
+        layer: usize,
+        /// The first byte.
+        from: u64,
+        /// Behind the last byte.
+        to: u64,
+    },
+    /// Nothing comes next, but these bytes of a layer are wanted later (L14): whoever reads the layer once keeps them.
+    Spool {
+        /// The name for [`Op::Replay`]; each is spooled once.
+        id: u32,
+        /// The layer, counted from 0 at the bottom.
+        layer: usize,
+        /// The first byte.
+        from: u64,
+        /// Behind the last byte.
+        to: u64,
+    },
+    /// These bytes of what was spooled come next. The whole is replayed once, from its first byte to its last, in one
+    /// piece or several with holes between them; then it can be let go.
+    Replay {
+        /// The name that [`Op::Spool`] gave.
+        id: u32,
+        /// The first byte of the spooled.
+        from: u64,
+        /// Behind the last byte.
+        to: u64,
+    },
+}
+
+/// What a plan takes from one layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LayerUse {
+    /// Bytes copied or spooled from it.
+    pub bytes: u64,
+    /// Of these, bytes that have to be kept for later.
+    pub spooled: u64,
+    /// How many ranges they are.
+    pub ranges: u64,
+    /// Behind the last byte that is needed: no reader has to decode further.
+    pub end: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Item {
+    Node(u32),
+    /// The row whose body comes later.
+    Spool(u32),
+}
+
+/// The ordered operations that make a flattened tar of a tree.
+///
+/// In `stream` order the ranges of each layer come in increasing order, and no range of a layer comes after one of a
+/// layer below it: whoever decodes the layers one after another from the top, each once, has every range when it is
+/// asked for. What such a reader needs to keep for later is said by [`Op::Spool`] when it comes by. In `canonical`
+/// order ranges come as the names are sorted, from anywhere, and nothing is spooled.
+#[derive(Debug)]
+pub struct Plan {
+    tree: Tree,
+    options: Options,
+    items: Vec<Item>,
+    /// Inodes with names made by hard links: the one that comes first and carries the data (L14).
+    first: BTreeMap<u32, u32>,
+    cursor: Cursor,
+}
+
+/// Where the walk over a plan stands.
+#[derive(Clone, Debug, Default)]
+struct Cursor {
+    item: usize,
+    /// Content of the current file that is still to come.
+    content: Option<Content>,
+    /// What is known and may still grow.
+    held: Option<Op>,
+    ended: bool,
+}
+
+/// A file's content on its way.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    inode: u32,
+    /// Whether it was spooled.
+    spooled: bool,
+    /// The next segment of a sparse file.
+    segment: usize,
+    /// The position in the content.
+    position: u64,
+    /// The position in the stored bytes.
+    taken: u64,
+}
+
+impl Plan {
+    /// Orders what `tree` takes.
+    ///
+    /// # Errors
+    /// `limit_exceeded` for a tree larger than `total_bytes` (L24).
+    pub fn new(tree: Tree, options: &Options) -> Result<Self> {
+        let mut plan = Plan {
+            tree,
+            options: options.clone(),
+            items: Vec::new(),
+            first: BTreeMap::new(),
+            cursor: Cursor::default(),
+        };
+        plan.order();
+        plan.check_total()?;
+        Ok(plan)
+    }
+
+    /// The tree that it was made of.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The tree that it was made of, back.
+    pub fn into_tree(self) -> Tree {
+        self.tree
+    }
+
+    /// The next operation; `None` behind the end-of-archive marker.
+    ///
+    /// # Errors
+    /// `internal`, or what no tar can hold, with layer, entry and byte.
+    pub fn next_op(&mut self) -> Result<Option<Op>> {
+        let mut cursor = core::mem::take(&mut self.cursor);
+        let op = self.advance(&mut cursor);
+        self.cursor = cursor;
+        op
+    }
+
+    /// Bytes of the whole tar, and what it takes from each layer, from the bottom. Walks the whole plan, and leaves its
+    /// position alone.
+    ///
+    /// # Errors
+    /// Those of [`Plan::next_op`].
+    pub fn survey(&self) -> Result<(u64, Vec<LayerUse>)> {
+        let mut cursor = Cursor::default();
+        let mut total = 0_u64;
+        let mut uses = alloc::vec![LayerUse::default(); self.tree.layers()];
+        while let Some(op) = self.advance(&mut cursor)? {
+            let (range, spooled) = match op {
+                Op::Write(bytes) => {
+                    total = total.saturating_add(bytes.len() as u64);
+                    continue;
+                }
+                Op::Zero { len } => {
+                    total = total.saturating_add(len);
+                    continue;
+                }
+                Op::Replay { from, to, .. } => {
+                    total = total.saturating_add(to - from);
+                    continue;
+                }
+                Op::Copy { layer, from, to } => {
+                    total = total.saturating_add(to - from);
+                    ((layer, from, to), 0)
+                }
+                Op::Spool { layer, from, to, .. } => ((layer, from, to), to - from),
+            };
+            let (layer, from, to) = range;
+            if let Some(used) = uses.get_mut(layer) {
+                used.bytes = used.bytes.saturating_add(to - from);
+                used.spooled = used.spooled.saturating_add(spooled);
+                used.ranges += 1;
+                used.end = used.end.max(to);
+            }
+        }
+        Ok((total, uses))
+    }
+
+    /// Sorts the nodes, and finds the first name of each inode that has several (L14, L26).
+    fn order(&mut self) {
+        let names = || (0..self.tree.len()).filter_map(|id| u32::try_from(id).ok());
+        let mut linked = BTreeMap::new();
+        for node in names().filter_map(|id| self.tree.packed(id)) {
+            if node.name != node.inode {
+                linked.insert(node.inode, (u128::MAX, NONE));
+            }
+        }
+        if self.options.order == Order::Canonical {
+            let order: Vec<u32> = self.tree.iter().map(|node| node.id().0).collect();
+            for (at, id) in (0_u128..).zip(&order) {
+                if let Some(node) = self.tree.packed(*id)
+                    && let Some(first) = linked.get_mut(&node.inode)
+                    && first.0 > at
+                {
+                    *first = (at, *id);
+                }
+            }
+            self.items = order.into_iter().map(Item::Node).collect();
+        } else {
+            let mut keyed: Vec<(u128, Item)> = Vec::with_capacity(self.tree.len());
+            for (place, node) in (0_u64..).zip(self.tree.leaves_first()) {
+                let Some(packed) = self.tree.packed(node.id().0) else { continue };
+                let key = if node.kind() == Kind::Directory {
+                    key(packed.close.saturating_sub(1), NONE, place)
+                } else {
+                    self.name_key(packed)
+                };
+                if let Some(first) = linked.get_mut(&packed.inode)
+                    && first.0 > key
+                {
+                    *first = (key, node.id().0);
+                }
+                keyed.push((key, Item::Node(node.id().0)));
+            }
+            // A body that comes later than its own place has to be kept from there.
+            for (inode, (_, id)) in &linked {
+                let stored = self.tree.stack().row(*inode).map_or(0, |(index, row)| index.stored(row));
+                if stored > 0
+                    && self.tree.packed(*id).is_some_and(|first| first.turn != *inode)
+                    && let Some((layer, _)) = self.tree.stack().locate(*inode)
+                {
+                    keyed.push((key(layer as u32, *inode, 0), Item::Spool(*inode)));
+                }
+            }
+            keyed.sort_unstable_by_key(|(key, _)| *key);
+            self.items = keyed.into_iter().map(|(_, item)| item).collect();
+        }
+        linked.remove(&NONE);
+        self.first = linked.into_iter().map(|(inode, (_, id))| (inode, id)).collect();
+    }
+
+    /// Where a name that is no directory comes in stream order: at its turn; there the name that stands there first,
+    /// then those that links of higher layers gave, highest layer first.
+    fn name_key(&self, node: &TreeNode) -> u128 {
+        let layer = |row| self.tree.stack().locate(row).map_or(0, |(layer, _)| layer as u32);
+        let rank = if node.turn == node.name {
+            0
+        } else {
+            1 << 63 | u64::from(!layer(node.name) >> 1) << 32 | u64::from(node.name)
+        };
+        key(layer(node.turn), node.turn, rank)
+    }
+
+    fn check_total(&self) -> Result<()> {
+        let Some(limit) = self.options.limits.total_bytes else { return Ok(()) };
+        let mut total = 0_u64;
+        for item in &self.items {
+            let Item::Node(id) = item else { continue };
+            let Some(packed) = self.tree.packed(*id) else { continue };
+            if self.first.get(&packed.inode).is_none_or(|first| first == id) {
+                let size = self.tree.stack().row(packed.inode).map_or(0, |(_, row)| row.size);
+                total = total.saturating_add(size);
+                if total > limit {
+                    let error = Error::from(ErrorKind::LimitExceeded { limit: "total_bytes", value: limit });
+                    return Err(error.at(self.place(packed)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, node: &TreeNode) -> Place {
+        match self.tree.stack().locate(node.inode) {
+            Some((layer, row)) => {
+                self.tree.stack().layer(layer).map(|index| index.place(row)).unwrap_or_default()
+            }
+            None => Place::default(),
+        }
+    }
+
+    /// The next operation, grown as far as it goes.
+    fn advance(&self, cursor: &mut Cursor) -> Result<Option<Op>> {
+        loop {
+            let Some(op) = self.small_step(cursor)? else {
+                if cursor.item < self.items.len() || cursor.content.is_some() {
+                    continue;
+                }
+                if !cursor.ended {
+                    cursor.ended = true;
+                    if let Some(op) = grow(&mut cursor.held, Op::Write(END_OF_ARCHIVE.to_vec())) {
+                        return Ok(Some(op));
+                    }
+                }
+                return Ok(cursor.held.take());
+            };
+            if let Some(op) = grow(&mut cursor.held, op) {
+                return Ok(Some(op));
+            }
+        }
+    }
+
+    /// One operation of one item, or none.
+    fn small_step(&self, cursor: &mut Cursor) -> Result<Option<Op>> {
+        if let Some(content) = cursor.content {
+            let (op, rest) = self.content_step(content);
+            cursor.content = rest;
+            return Ok(op);
+        }
+        let Some(item) = self.items.get(cursor.item).copied() else { return Ok(None) };
+        cursor.item += 1;
+        match item {
+            Item::Spool(inode) => Ok(self.tree.stack().row(inode).map(|(index, row)| Op::Spool {
+                id: inode,
+                layer: index.layer(),
+                from: row.data_at(),
+                to: row.data_at().saturating_add(index.stored(row)),
+            })),
+            Item::Node(id) => {
+                let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
+                    return Ok(None);
+                };
+                self.node_step(cursor, packed, node).map_err(|error| error.at(self.place(packed)))
+            }
+        }
+    }
+
+    fn node_step(&self, cursor: &mut Cursor, packed: &TreeNode, node: Node<'_>) -> Result<Option<Op>> {
+        let Some((index, row)) = self.tree.stack().row(packed.inode) else {
+            // The root is written where a layer has an entry for it: nobody else says what it is.
+            if node.parent().is_none() {
+                return Ok(None);
+            }
+            return self.header(node, Kind::Directory, &[], 0).map(Some);
+        };
+        let first = self.first.get(&packed.inode).copied().unwrap_or(node.id().0);
+        if first != node.id().0 {
+            let target = self.tree.node(NodeId(first)).map(Node::path).unwrap_or_default();
+            return match self.raw_link(packed, row, &target) {
+                Some(op) => Ok(Some(op)),
+                None => self.header(node, Kind::HardLink, &target, 0).map(Some),
+            };
+        }
+        let kind = index.kind(row);
+        if self.is_raw(packed, index, row) {
+            let stored = index.stored(row);
+            let to = row.data_at().saturating_add(stored).saturating_add(padding(stored) as u64);
+            return Ok(Some(Op::Copy { layer: index.layer(), from: row.header_at, to }));
+        }
+        if kind == Kind::File && row.size > 0 {
+            cursor.content = Some(Content {
+                inode: packed.inode,
+                spooled: self.options.order == Order::Stream && packed.turn != packed.inode,
+                segment: 0,
+                position: 0,
+                taken: 0,
+            });
+        }
+        let link = if kind == Kind::Symlink { index.link(row) } else { &[] };
+        self.header(node, kind, link, row.size).map(Some)
+    }
+
+    /// Whether the entry's own bytes can stand in the output.
+    fn is_raw(&self, packed: &TreeNode, index: &LayerIndex, row: &Row) -> bool {
+        self.options.order == Order::Stream
+            && packed.name == packed.inode
+            && row.kind != RowKind::Directory
+            && index.verbatim(row)
+            && index.sparse(row).is_none()
+            && self.options.mtime_max.is_none_or(|max| index.mtime(row) <= max)
+    }
+
+    /// The bytes of a hard link's own entry, where they say just what ours would.
+    fn raw_link(&self, packed: &TreeNode, inode: &Row, target: &[u8]) -> Option<Op> {
+        let (index, row) = self.tree.stack().row(packed.name)?;
+        let (layer, _) = self.tree.stack().locate(packed.inode)?;
+        let raw = self.options.order == Order::Stream
+            && packed.turn == packed.name
+            && layer == index.layer()
+            && index.verbatim(row)
+            && index.same_metadata(row, inode)
+            && self.options.mtime_max.is_none_or(|max| index.mtime(row) <= max)
+            && index.link(row) == target;
+        raw.then(|| Op::Copy { layer, from: row.header_at, to: row.data_at() })
+    }
+
+    fn header(&self, node: Node<'_>, kind: Kind, link: &[u8], size: u64) -> Result<Op> {
+        let mut metadata: Metadata = node.metadata();
+        if let Some(max) = self.options.mtime_max {
+            metadata.mtime = metadata.mtime.min(max);
+        }
+        let path = node.path();
+        let mut bytes = Vec::new();
+        Header { path: &path, link, kind, metadata: &metadata, size }.write(&mut bytes)?;
+        Ok(Op::Write(bytes))
+    }
+
+    /// The next piece of a file's content, and what is left of it.
+    fn content_step(&self, mut content: Content) -> (Option<Op>, Option<Content>) {
+        let Some((index, row)) = self.tree.stack().row(content.inode) else { return (None, None) };
+        let (size, pad) = (row.size, padding(row.size) as u64);
+        if content.position >= size {
+            let pad = (pad > 0).then(|| Op::Write(alloc::vec![0; pad as usize]));
+            return (pad, None);
+        }
+        let take = |content: &mut Content, len: u64| {
+            let from = content.taken;
+            content.taken = content.taken.saturating_add(len);
+            content.position = content.position.saturating_add(len);
+            if content.spooled {
+                Op::Replay { id: content.inode, from, to: content.taken }
+            } else {
+                let data_at = row.data_at();
+                let (from, to) = (data_at.saturating_add(from), data_at.saturating_add(content.taken));
+                Op::Copy { layer: index.layer(), from, to }
+            }
+        };
+        let Some((map, _)) = index.sparse(row) else {
+            // In stream order the padding comes along, so that one range goes on into the next entry. Canonical order
+            // must not show what a layer's padding holds.
+            let whole = self.options.order == Order::Stream && !content.spooled;
+            let op = take(&mut content, if whole { size.saturating_add(pad) } else { size });
+            return (Some(op), if whole { None } else { Some(content) });
+        };
+        let segment = map.segments().get(content.segment);
+        let start = segment.map_or(size, |segment| segment.offset).max(content.position);
+        if start > content.position {
+            let len = start - content.position;
+            content.position = start;
+            return (Some(Op::Zero { len }), Some(content));
+        }
+        content.segment += 1;
+        let op = segment.map(|segment| take(&mut content, segment.len));
+        (op, Some(content))
+    }
+}
+
+/// A key of stream order: the top layer first.
+fn key(layer: u32, turn: u32, rank: u64) -> u128 {
+    u128::from(!layer) << 96 | u128::from(turn) << 64 | u128::from(rank)
+}
+
+/// Adds `next` to what is held, or takes its place and hands out what was held.
+fn grow(held: &mut Option<Op>, next: Op) -> Option<Op> {
+    match (held.as_mut(), next) {
+        (Some(Op::Write(bytes)), Op::Write(more)) if bytes.len() < WRITE => {
+            bytes.extend_from_slice(&more);
+            None
+        }
+        (Some(Op::Copy { layer, to, .. }), Op::Copy { layer: next_layer, from, to: end })
+            if *layer == next_layer && *to == from =>
+        {
+            *to = end;
+            None
+        }
+        (_, next) => held.replace(next),
+    }
+}

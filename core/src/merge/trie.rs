@@ -1,0 +1,184 @@
+//! Paths of all layers, each component once, in arenas.
+
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::vec::Vec;
+use core::hash::Hasher as _;
+
+use crate::error::Result;
+use crate::limits::Limits;
+
+use super::index::entries;
+
+/// The root's number. Children have higher numbers than their parents.
+pub(super) const ROOT: u32 = 0;
+/// No node, no row.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What a path has in a tree: nothing of it holds unless the chain of `inside` holds up to the root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// The `contents` of the parent in which this was put. Where the parent's differ by now, it is gone.
+    pub(super) inside: u32,
+    /// For a directory the number of its contents, else 0. Emptying a directory is giving it another number.
+    pub(super) contents: u32,
+    /// The row that holds data and metadata, or `NONE` for an implied directory.
+    pub(super) inode: u32,
+    /// The row that brought the name, or `NONE`.
+    pub(super) name: u32,
+    /// The row at whose place the name comes in stream order.
+    pub(super) turn: u32,
+}
+
+impl Slot {
+    pub(super) const EMPTY: Slot = Slot { inside: 0, contents: 0, inode: NONE, name: NONE, turn: NONE };
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.contents != 0
+    }
+}
+
+/// One component below one parent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrieNode {
+    pub(super) parent: u32,
+    name_at: u32,
+    name_len: u32,
+    /// The next node of the same hash.
+    twin: u32,
+    /// What the layers up to the last one resolved show there.
+    pub(super) view: Slot,
+    /// What the current layer itself has there.
+    pub(super) own: Slot,
+    /// 1 + the highest layer that hides this path in the layers below it.
+    pub(super) hidden_by: u32,
+    /// 1 + the highest layer that hides all below this path in the layers below it.
+    pub(super) opaque_by: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Trie {
+    nodes: Vec<TrieNode>,
+    names: Vec<u8>,
+    children: BTreeMap<(u32, u64), u32>,
+}
+
+/// Looking up costs the logarithm of the number of paths whatever their names: the map is ordered, and names cannot be
+/// chosen so that many of them hash alike.
+#[allow(deprecated)] // the keyed hash that core has; its successor is in std
+fn hash(name: &[u8]) -> u64 {
+    let mut hasher = core::hash::SipHasher::new_with_keys(0x7768_6172_6669_6531, 0x6c61_7965_7273_2131);
+    hasher.write(name);
+    hasher.finish()
+}
+
+impl Trie {
+    pub(super) fn new() -> Self {
+        let mut trie = Trie { nodes: Vec::new(), names: Vec::new(), children: BTreeMap::new() };
+        trie.nodes.push(TrieNode {
+            parent: ROOT,
+            name_at: 0,
+            name_len: 0,
+            twin: NONE,
+            view: Slot { inside: 1, contents: 1, ..Slot::EMPTY },
+            own: Slot::EMPTY,
+            hidden_by: 0,
+            opaque_by: 0,
+        });
+        trie
+    }
+
+    pub(super) fn node(&self, id: u32) -> &TrieNode {
+        // Numbers come from this trie alone; the root stands in for one that did not.
+        self.nodes.get(id as usize).unwrap_or(&ORPHAN)
+    }
+
+    pub(super) fn node_mut(&mut self, id: u32) -> Option<&mut TrieNode> {
+        self.nodes.get_mut(id as usize)
+    }
+
+    pub(super) fn name(&self, id: u32) -> &[u8] {
+        let node = self.node(id);
+        let at = node.name_at as usize;
+        self.names.get(at..at + node.name_len as usize).unwrap_or_default()
+    }
+
+    /// The child of this name, made if it is not there.
+    pub(super) fn child(&mut self, parent: u32, name: &[u8], limits: &Limits) -> Result<u32> {
+        let new = u32::try_from(self.nodes.len()).ok().filter(|new| *new != NONE);
+        let mut twin = NONE;
+        match self.children.entry((parent, hash(name))) {
+            Entry::Occupied(mut first) => {
+                let mut at = *first.get();
+                while let Some(node) = self.nodes.get(at as usize) {
+                    let from = node.name_at as usize;
+                    if self.names.get(from..from + node.name_len as usize) == Some(name) {
+                        return Ok(at);
+                    }
+                    at = node.twin;
+                }
+                if let Some(new) = new {
+                    twin = first.insert(new);
+                }
+            }
+            Entry::Vacant(free) => {
+                if let Some(new) = new {
+                    free.insert(new);
+                }
+            }
+        }
+        let name_at = u32::try_from(self.names.len()).ok();
+        let name_len = u32::try_from(name.len()).ok();
+        let (Some(new), Some(name_at), Some(name_len)) = (new, name_at, name_len) else {
+            return Err(entries(limits));
+        };
+        // Every entry has a path of its own, and so has every directory that one implies.
+        if u64::from(new) > limits.entries {
+            return Err(entries(limits));
+        }
+        self.names.extend_from_slice(name);
+        self.nodes.push(TrieNode {
+            parent,
+            name_at,
+            name_len,
+            twin,
+            view: Slot::EMPTY,
+            own: Slot::EMPTY,
+            hidden_by: 0,
+            opaque_by: 0,
+        });
+        Ok(new)
+    }
+
+    /// The path of a node.
+    pub(super) fn path(&self, mut id: u32) -> Vec<u8> {
+        let mut ids = Vec::new();
+        while id != ROOT {
+            ids.push(id);
+            id = self.node(id).parent;
+        }
+        let names: Vec<&[u8]> = ids.iter().rev().map(|id| self.name(*id)).collect();
+        names.join(&b'/')
+    }
+
+    pub(super) fn into_names(self) -> (Vec<TrieNode>, Vec<u8>) {
+        (self.nodes, self.names)
+    }
+}
+
+impl TrieNode {
+    pub(super) fn name_range(&self) -> (u32, u32) {
+        (self.name_at, self.name_len)
+    }
+}
+
+static ORPHAN: TrieNode = TrieNode {
+    parent: ROOT,
+    name_at: 0,
+    name_len: 0,
+    twin: NONE,
+    view: Slot::EMPTY,
+    own: Slot::EMPTY,
+    hidden_by: 0,
+    opaque_by: 0,
+};

@@ -1,0 +1,102 @@
+//! What is worth telling about a stack that is not wrong: values, for a report.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+macro_rules! warning_kinds {
+    ($($(#[doc = $doc:literal])* $kind:ident = $code:literal),* $(,)?) => {
+        /// What was found.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum WarningKind { $($(#[doc = $doc])* $kind),* }
+
+        impl WarningKind {
+            /// Every kind there is.
+            pub const ALL: &'static [WarningKind] = &[$(WarningKind::$kind),*];
+
+            /// Its stable `snake_case` name.
+            pub const fn code(self) -> &'static str {
+                match self { $(WarningKind::$kind => $code),* }
+            }
+        }
+    };
+}
+
+warning_kinds! {
+    /// A directory that a layer implies took the place of a lower layer's symlink (L3).
+    ShadowedSymlink = "shadowed_symlink",
+    /// A layer has a name twice; the last entry won (L6).
+    DuplicateEntry = "duplicate_entry",
+    /// An entry of AUFS's own was left out (L10).
+    AufsEntry = "aufs_entry",
+    /// A device 0/0 stays a device (L15).
+    ZeroDevice = "zero_device",
+    /// Attributes `trusted.overlay.*` or `user.overlay.*` were dropped (L16).
+    OverlayXattrs = "overlay_xattrs",
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Warning {
+    /// What.
+    pub kind: WarningKind,
+    /// The layer, counted from 0 at the bottom.
+    pub layer: usize,
+    /// The name concerned, in normal form.
+    pub path: Vec<u8>,
+    /// Where its entry's headers begin in the uncompressed layer.
+    pub byte: u64,
+}
+
+/// All findings: each kind counted, the first of each kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings {
+    kept: Vec<Warning>,
+    counts: BTreeMap<WarningKind, u64>,
+}
+
+impl Warnings {
+    /// How many of each kind are kept in full: a report that nobody reads to the end must not cost memory (L24).
+    pub const KEPT: u64 = 1_000;
+
+    /// Those kept, in the order in which they were found: layer by layer from the bottom.
+    pub fn iter(&self) -> impl Iterator<Item = &Warning> {
+        self.kept.iter()
+    }
+
+    /// How many there were of a kind, kept or not.
+    pub fn count(&self, kind: WarningKind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Whether there were none at all.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Counts one, and keeps it if there is room; the path is only made then.
+    pub(super) fn add(&mut self, kind: WarningKind, layer: usize, byte: u64, path: impl FnOnce() -> Vec<u8>) {
+        let count = self.counts.entry(kind).or_default();
+        *count = count.saturating_add(1);
+        if *count <= Self::KEPT {
+            self.kept.push(Warning { kind, layer, path: path(), byte });
+        }
+    }
+
+    /// Adds those of another stage.
+    pub(super) fn append(&mut self, other: Warnings) {
+        for warning in other.kept {
+            let count = self.counts.entry(warning.kind).or_default();
+            *count = count.saturating_add(1);
+            if *count <= Self::KEPT {
+                self.kept.push(warning);
+            }
+        }
+        // What the other counted beyond what it kept.
+        for (kind, count) in other.counts {
+            let sum = self.counts.entry(kind).or_default();
+            *sum = sum.saturating_add(count.saturating_sub(Self::KEPT));
+        }
+    }
+}
