@@ -36,6 +36,7 @@ impl Algorithm {
     }
 
     /// Length of the hash in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "no hash is empty")]
     pub const fn len(self) -> usize {
         match self {
             Algorithm::Sha256 => 32,
@@ -363,3 +364,6 @@ impl Verifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -279,7 +279,8 @@ fn parse(input: &str, default: Option<&Platform>) -> Result<Platform, Error> {
         }
         None => (first, ""),
     };
-    if !word(os, false) && !(rest.is_empty() && word(os, true)) {
+    // Alone it may be an architecture, which may have a dot.
+    if !word(os, rest.is_empty()) {
         return Err(invalid(match os {
             "" => "the operating system is empty".to_string(),
             os => {

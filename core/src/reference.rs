@@ -64,6 +64,13 @@ impl Reference {
         let input = format!("{host}/{repository}");
         let at = |part, reason| invalid(&input, part, reason);
         check_host(host).map_err(|reason| at("host", reason))?;
+        if split_host(&input).0 != Some(host) {
+            return Err(at(
+                "host",
+                "a bare word (a host has a `.`, a `:` or an upper-case letter, or is `localhost`)"
+                    .to_string(),
+            ));
+        }
         let (host, repository) = officialise(host, repository);
         check_repository(&repository).map_err(|reason| at("repository", reason))?;
         Ok(Reference { host: host.to_string(), repository, tag: None, digest: None })

@@ -216,6 +216,7 @@ impl Execution {
 
 impl Healthcheck {
     fn read(node: &Node<'_>) -> Result<Healthcheck> {
+        node.strict_keys(&["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"])?;
         let span = |key: &str| -> Result<Duration> {
             let nanoseconds = node.get(key).map(|node| node.integer()).transpose()?.unwrap_or(0);
             Ok(Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)))
@@ -233,6 +234,11 @@ impl Healthcheck {
 
 impl History {
     fn read(node: &Node<'_>) -> Result<History> {
+        if node.value().is_null() {
+            return Ok(History::default());
+        }
+        // It decides which steps belong to which layers.
+        node.strict_keys(&["empty_layer"])?;
         Ok(History {
             created: some_text(node, "created")?,
             created_by: some_text(node, "created_by")?,

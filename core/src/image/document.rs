@@ -31,6 +31,7 @@ pub struct Document {
 /// What a [`Document`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "a pull holds a handful of them")]
 pub enum View {
     /// An OCI manifest or a Docker manifest of schema 2.
     Manifest(Manifest),
@@ -70,10 +71,8 @@ impl Document {
             }
         }
         let said = inside.or(served);
-        if let Some(kind) = &said {
-            if Shape::wanted(kind) != shape {
-                return Err(node.error(&format!("should be `{kind}` and has the form of {}", shape.name())));
-            }
+        if let Some(kind) = said.as_ref().filter(|kind| Shape::wanted(kind) != shape) {
+            return Err(node.error(&format!("should be `{kind}` and has the form of {}", shape.name())));
         }
         let keep = |media_type, view| Document { raw: raw.to_vec(), media_type, view, payload: None };
         match shape {

@@ -51,12 +51,14 @@ impl Manifest {
     }
 
     /// What kind of artifact this is, as image-spec has it: `artifactType`, else the type of the config if that is no
-    /// image's. `None` for images.
+    /// image's. `None` for images, also for those whose config old registries and clients gave a type that says nothing
+    /// (`application/octet-stream`, `text/html`, none).
     pub fn artifact_type(&self) -> Option<&str> {
+        let config = &self.config.media_type;
         match &self.artifact_type {
             Some(kind) => Some(kind),
-            None if self.config.media_type.is_config() || self.config.media_type.as_str().is_empty() => None,
-            None => Some(self.config.media_type.as_str()),
+            None if config.is_config() || config.is_generic() || config.as_str() == "text/html" => None,
+            None => Some(config.as_str()),
         }
     }
 
