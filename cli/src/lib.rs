@@ -3,3 +3,5 @@
 
 pub mod console;
 pub mod credentials;
+pub mod drive;
+pub mod store;
