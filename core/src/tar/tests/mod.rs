@@ -1,2 +1,4 @@
+mod corpus;
 mod harness;
+mod round_trip;
 mod rules;
