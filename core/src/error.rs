@@ -165,6 +165,14 @@ error_kinds! {
         /// What the bytes give.
         actual: Digest,
     }
+    /// A layer whose blob is right and whose content is not what the config promises (L23).
+    #[error("diff_id mismatch: the config says {expected}, the layer's content gives {actual}")]
+    DiffIdMismatch = "diff_id_mismatch" {
+        /// What the config says.
+        expected: Digest,
+        /// What the uncompressed bytes give.
+        actual: Digest,
+    }
     /// More or fewer bytes than the descriptor promised.
     #[error("size mismatch: expected {expected} bytes, got {actual}")]
     SizeMismatch = "size_mismatch" {
@@ -554,6 +562,9 @@ impl ErrorKind {
             ErrorKind::LimitExceeded { .. } => "raise it only if you trust where the image comes from",
             ErrorKind::DigestMismatch { .. } | ErrorKind::SizeMismatch { .. } => {
                 "a proxy or a cache on the way, or the registry itself, serves other bytes than were pushed; nothing of them was kept"
+            }
+            ErrorKind::DiffIdMismatch { .. } => {
+                "whoever built the image made a config that does not fit its layers: it has to be built again"
             }
             ErrorKind::ConnectionFailed { reason: "tls", .. } => {
                 "if the registry speaks plain http, use --insecure"
