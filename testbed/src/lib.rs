@@ -12,12 +12,14 @@
 //! | [`sample`], [`debian`] | the embedded sample image; the Debian image |
 //! | [`tree`] | a file tree read from a directory or a tar, and the differences of two |
 //! | [`server`] | the small HTTP/1.1 server under the three of ours |
+//! | [`client`] | one plain request, to look at a server without anybody's client between |
 //!
 //! It is a crate of its own, and not a part of `xtask`, because the integration tests of `cli` use it too and
 //! should not build the chores to get it. It uses nothing of `wharfie-core`: a judge made of the accused's own
 //! parts would agree with him.
 
 pub mod cdn;
+pub mod client;
 pub mod debian;
 pub mod faults;
 pub mod image;

@@ -78,7 +78,9 @@ impl Registry {
         if let Some(authority) = options.authority {
             let pair = authority.loopback();
             let (certificate, key) = (file("tls.pem", &pair.certificate), file("tls.key", &pair.key));
-            authority_pem = Some(file("ca.crt", &authority.pem()));
+            // In a folder of its own: skopeo takes every file there for a certificate or a key.
+            fs::create_dir(folder.path().join("authority")).expect("a folder");
+            authority_pem = Some(file("authority/ca.crt", &authority.pem()));
             config.push_str(&format!(
                 "  tls: {{certificate: {}, key: {}}}\n",
                 certificate.display(),
@@ -177,7 +179,6 @@ impl Registry {
         if self.tls {
             let folder =
                 self.authority_pem.as_deref().and_then(Path::parent).expect("the authority's folder");
-            // skopeo takes every `.crt` of the folder as an authority.
             command.arg("--dest-cert-dir").arg(folder);
         } else {
             command.arg("--dest-tls-verify=false");

@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 server on threads: enough for registries' clients, and bendable where a real server is not.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,7 +183,8 @@ pub struct Server {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    streams: Mutex<Vec<TcpStream>>,
+    /// The open connections. One is taken out when it ends: a socket is closed, or reset, with its last handle.
+    streams: Mutex<BTreeMap<u64, TcpStream>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -207,15 +209,18 @@ impl Server {
         let accept = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                for stream in listener.incoming() {
+                for (number, stream) in (0..).zip(listener.incoming()) {
                     if shared.stop.load(Ordering::SeqCst) {
                         return;
                     }
                     let Ok(stream) = stream else { continue };
                     let Ok(kept) = stream.try_clone() else { continue };
-                    lock(&shared.streams).push(kept);
+                    lock(&shared.streams).insert(number, kept);
                     let service = Arc::clone(&service);
-                    let thread = std::thread::spawn(move || connection(stream, &*service));
+                    let thread = std::thread::spawn({
+                        let shared = Arc::clone(&shared);
+                        move || connection(stream, &*service, || drop(lock(&shared.streams).remove(&number)))
+                    });
                     lock(&shared.threads).push(thread);
                 }
             }
@@ -237,7 +242,7 @@ impl Drop for Server {
         if let Some(accept) = self.accept.take() {
             drop(accept.join());
         }
-        for stream in lock(&self.shared.streams).drain(..) {
+        for stream in lock(&self.shared.streams).values() {
             drop(stream.shutdown(Shutdown::Both));
         }
         let threads: Vec<_> = lock(&self.shared.threads).drain(..).collect();
@@ -247,12 +252,12 @@ impl Drop for Server {
     }
 }
 
-fn connection<S>(mut stream: TcpStream, service: &S)
+fn connection<S>(mut stream: TcpStream, service: &S, forget: impl Fn())
 where
     S: Fn(&Request, &mut TcpStream) -> io::Result<After>,
 {
     drop(stream.set_nodelay(true));
-    let Ok(reading) = stream.try_clone() else { return };
+    let Ok(reading) = stream.try_clone() else { return forget() };
     let mut reader = BufReader::new(reading);
     while let Ok(Some(request)) = read_request(&mut reader, &mut stream) {
         match service(&request, &mut stream) {
@@ -260,11 +265,12 @@ where
             Ok(After::Close) | Err(_) => break,
             Ok(After::Reset) => {
                 drop(socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)));
-                return;
+                return forget();
             }
         }
     }
     drop(stream.shutdown(Shutdown::Both));
+    forget();
 }
 
 fn read_request(reader: &mut impl BufRead, stream: &mut TcpStream) -> io::Result<Option<Request>> {
