@@ -66,6 +66,7 @@ impl Registry {
         let mut authority_pem = None;
         let mut config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             compatibility: {{schema1: {{enabled: true}}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n",
             folder.path().join("data").display()
         );

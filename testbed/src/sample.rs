@@ -1,6 +1,6 @@
 //! The sample image: small, and as difficult as real ones.
 //!
-//! Three layers for each of linux/amd64 and linux/arm64; the two platforms share the layers that hold no program.
+//! Four layers for each of linux/amd64 and linux/arm64; the two platforms share the layers that hold no program.
 //! What the layers do to each other is what tools get wrong: a hard link whose first name is deleted by a higher
 //! layer, a file deleted and its folder filled again, an opaque folder, a folder replaced by a link, names too
 //! long for a header, set-id bits, owners, a FIFO and an extended attribute.
@@ -29,7 +29,7 @@ pub fn archive() -> Vec<u8> {
 /// The sample's layout: the tag `sample` is an index of two platforms.
 pub fn layout() -> Layout {
     let mut layout = Layout::new();
-    let (update, cleanup) = (update(), cleanup());
+    let (update, cleanup, papers) = (update(), cleanup(), papers());
     let config = json!({
         "Cmd": ["/usr/bin/hello"],
         "Env": ["PATH=/usr/bin:/bin", "HARBOUR=wharf"],
@@ -41,11 +41,16 @@ pub fn layout() -> Layout {
         "base: files, hello and its hard link",
         "update: new words, set-id, long names",
         "cleanup: deletions",
+        "papers: uncompressed, over a lower folder",
     ];
     let platforms = ["amd64", "arm64"].map(|architecture| {
         let base = base(architecture);
-        let layers: [(&[u8], Compression); 3] =
-            [(&base, Compression::Gzip), (&update, Compression::Zstd), (&cleanup, Compression::Gzip)];
+        let layers: [(&[u8], Compression); 4] = [
+            (&base, Compression::Gzip),
+            (&update, Compression::Zstd),
+            (&cleanup, Compression::Gzip),
+            (&papers, Compression::None),
+        ];
         layout.image(("linux", architecture), &layers, &config, &history)
     });
     let index = layout.index(&platforms);
@@ -114,6 +119,15 @@ fn cleanup() -> Vec<u8> {
         .file("var/cache/fresh", &file, "the only one left\n")
         .whiteout("usr/share/doc/hello/TODO")
         .whiteout("usr/share/doc/hello/never-was-there")
+        .finish()
+}
+
+fn papers() -> Vec<u8> {
+    let file = Meta::mode(0o644).later(180);
+    // home/wharfie is implied: its owner and mode are those of the layer that made it.
+    Layer::new()
+        .file("home/wharfie/papers", &file.clone().owner(1000, 1000), "all in order\n")
+        .file("usr/share/tides/harbour", &file, "the wharf\n")
         .finish()
 }
 
