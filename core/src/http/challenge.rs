@@ -115,8 +115,9 @@ impl<'a> Field<'a> {
             if let Some(value) = after.strip_prefix('=') {
                 self.rest = value.trim_start_matches([' ', '\t']);
                 let Some(value) = self.value() else { return };
-                // A parameter before any scheme belongs to nothing.
-                if let Some(challenge) = out.get_mut(first..).and_then(<[Challenge]>::last_mut) {
+                // A parameter before any scheme, or after a token68, belongs to nothing.
+                let last = out.get_mut(first..).and_then(<[Challenge]>::last_mut);
+                if let Some(challenge) = last.filter(|challenge| challenge.token68.is_none()) {
                     challenge.params.push((name.to_ascii_lowercase(), value));
                 }
             } else {

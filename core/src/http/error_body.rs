@@ -263,7 +263,8 @@ fn markup(text: &str) -> Option<ErrorEntry> {
         let end = find_ignoring_case(rest, close)?;
         line(&unescape(rest.get(..end)?))
     };
-    if let Some(code) = content("<Code>", "</Code>") {
+    // A code is one word here as well.
+    if let Some(code) = content("<Code>", "</Code>").filter(|code| !code.contains(' ')) {
         return entry(Some(Code::from_name(&code)), content("<Message>", "</Message>"), None);
     }
     entry(None, content("<title>", "</title>"), None)

@@ -109,7 +109,6 @@ fn decode_bytes(text: &[u8], plus_is_space: bool) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::vec;
 
     #[test]
     fn components_are_encoded_for_their_place() {
@@ -123,7 +122,7 @@ mod tests {
     #[test]
     fn queries_are_decoded() {
         let pairs = decode_query("a=1&&b&c=%2F+x&=v&bad=%zz&cut=%4");
-        let want = vec![("a", "1"), ("b", ""), ("c", "/ x"), ("", "v")];
+        let want = [("a", "1"), ("b", ""), ("c", "/ x"), ("", "v")];
         assert_eq!(pairs, want.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect::<Vec<_>>());
         assert_eq!(decode("a+%41%c3%a9"), Some("a+Aé".into()));
         assert_eq!(decode("%ff"), None);
