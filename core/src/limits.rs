@@ -23,7 +23,7 @@ pub struct Limits {
     pub embedded_data_bytes: u64,
     /// Depth of nesting in JSON.
     pub json_depth: u32,
-    /// Values in one JSON document.
+    /// Values in one JSON document: a small one can take a hundred times its bytes in memory.
     pub json_values: u32,
     /// Redirects followed for one exchange.
     pub redirects: u32,
@@ -71,7 +71,7 @@ impl Default for Limits {
             descriptors: 10_000,
             embedded_data_bytes: 4 << 20,
             json_depth: 64,
-            json_values: 500_000,
+            json_values: 250_000,
             redirects: 10,
             challenges: 16,
             header_bytes: 64 << 10,

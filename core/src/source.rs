@@ -56,7 +56,10 @@ impl Transport {
 /// Transports of other tools that need their engine.
 const FOREIGN: &[(&str, &str)] = &[
     ("docker-daemon", "it needs docker's engine: `docker save IMAGE -o FILE`, then docker-archive:FILE"),
-    ("containers-storage", "it needs podman's storage: `podman save IMAGE -o FILE`, then docker-archive:FILE"),
+    (
+        "containers-storage",
+        "it needs podman's storage: `podman save IMAGE -o FILE`, then docker-archive:FILE",
+    ),
     ("ostree", "it needs an ostree repository"),
     ("sif", "Singularity images are not read"),
 ];
@@ -85,7 +88,8 @@ impl Source {
                 return Err(ErrorKind::UnsupportedTransport { transport, reason }.into());
             }
             if rest.starts_with("//") {
-                let reason = "images on registries are named without a scheme: host/repository:tag".to_owned();
+                let reason =
+                    "images on registries are named without a scheme: host/repository:tag".to_owned();
                 return Err(ErrorKind::UnsupportedTransport { transport: name.to_owned(), reason }.into());
             }
         }
@@ -130,7 +134,9 @@ fn has_drive(path: &str) -> bool {
 fn is_path(input: &str) -> bool {
     let starts = ["/", "./", "../", ".\\", "..\\", "\\\\"];
     let ends = [".tar", ".tgz", ".tar.gz", ".tar.zst"];
-    let named = Transport::NAMED.iter().any(|(name, _)| input.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
+    let named = Transport::NAMED
+        .iter()
+        .any(|(name, _)| input.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
     let remote = input.contains("://");
     matches!(input, "." | "..")
         || starts.iter().any(|start| input.starts_with(start))
@@ -163,7 +169,11 @@ mod tests {
                 Ok(Source::Local(local)) => {
                     let name = alloc::format!("{:?}", local.transport);
                     assert_eq!(field("transport"), Some(name), "{input}");
-                    assert_eq!((field("path"), field("reference")), (Some(local.path), local.reference), "{input}");
+                    assert_eq!(
+                        (field("path"), field("reference")),
+                        (Some(local.path), local.reference),
+                        "{input}"
+                    );
                 }
             }
         }

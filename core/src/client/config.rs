@@ -36,7 +36,10 @@ pub struct Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("user_agent", &self.user_agent).field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("user_agent", &self.user_agent)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use super::{
-    BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress, PullOptions,
-    SinkFailure,
+    BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress,
+    PullOptions, SinkFailure,
 };
 use crate::digest::{HashState, Hasher};
 use crate::error::Misuse;
@@ -108,12 +108,24 @@ impl Client {
     }
 
     /// The transport gave up.
-    pub fn handle_failure(&mut self, now: Millis, id: ExchangeId, failure: Failure, detail: &str) -> Result<(), Misuse> {
+    pub fn handle_failure(
+        &mut self,
+        now: Millis,
+        id: ExchangeId,
+        failure: Failure,
+        detail: &str,
+    ) -> Result<(), Misuse> {
         todo!()
     }
 
     /// A sink could not take bytes.
-    pub fn handle_sink_failure(&mut self, now: Millis, blob: BlobId, failure: SinkFailure, detail: &str) -> Result<(), Misuse> {
+    pub fn handle_sink_failure(
+        &mut self,
+        now: Millis,
+        blob: BlobId,
+        failure: SinkFailure,
+        detail: &str,
+    ) -> Result<(), Misuse> {
         todo!()
     }
 
@@ -130,7 +142,13 @@ impl Client {
     /// Answers `Need`: fetch it; `have` bytes are in the sink already, with or without the hash over them. (A sink that
     /// is whole without the hash over it costs the last byte again: its `Store` replays the rest. A host that would
     /// rather not asks itself, by hashing the file, and answers `skip`.) For documents `have` does not matter.
-    pub fn fetch(&mut self, now: Millis, blob: BlobId, have: u64, state: Option<&HashState>) -> Result<(), Misuse> {
+    pub fn fetch(
+        &mut self,
+        now: Millis,
+        blob: BlobId,
+        have: u64,
+        state: Option<&HashState>,
+    ) -> Result<(), Misuse> {
         todo!()
     }
 
@@ -150,12 +168,24 @@ impl Client {
     }
 
     /// Answers `NeedCredentials`.
-    pub fn credentials(&mut self, now: Millis, id: CredentialsId, found: Option<Credentials>) -> Result<(), Misuse> {
+    pub fn credentials(
+        &mut self,
+        now: Millis,
+        id: CredentialsId,
+        found: Option<Credentials>,
+    ) -> Result<(), Misuse> {
         todo!()
     }
 
     /// Gives the machine a token that an earlier process was issued.
-    pub fn add_token(&mut self, now: Millis, registry: &str, scope: &str, token: Secret, lives: core::time::Duration) {
+    pub fn add_token(
+        &mut self,
+        now: Millis,
+        registry: &str,
+        scope: &str,
+        token: Secret,
+        lives: core::time::Duration,
+    ) {
         todo!()
     }
 

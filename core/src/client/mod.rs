@@ -27,9 +27,11 @@ mod machine;
 mod options;
 mod request;
 
-pub use config::{Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport};
-pub use machine::{Client, Credentials};
+pub use config::{
+    Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport,
+};
 pub use event::{Event, Listed, Outcome, Output, Progress, Pulled, PulledImage, SharedBytes, Warning};
+pub use machine::{Client, Credentials};
 pub use options::{Depth, ListOptions, PlatformChoice, PullOptions};
 pub use request::{BodyPlan, Failure, Flow, Reach, Request, RequestBody, SinkFailure, Store, Tls};
 

@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::index::Index;
@@ -211,7 +210,7 @@ fn known(witness: &str, kind: MediaType) -> Result<MediaType> {
         return Ok(kind);
     }
     let reason = format!("{witness} no manifest or index");
-    Err(ErrorKind::UnsupportedMediaType { media_type: kind.to_string(), reason }.into())
+    Err(ErrorKind::UnsupportedMediaType { media_type: json::brief(kind.as_str()), reason }.into())
 }
 
 /// OCI's type or Docker's, where only the form of the document speaks.

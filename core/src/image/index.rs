@@ -1,11 +1,12 @@
 //! Indexes and the choice of a platform out of one (image-spec `image-index.md`; Docker's manifest list).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::descriptor::Descriptor;
-use super::json::Node;
+use super::json::{Node, brief};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 use crate::media_type::MediaType;
@@ -109,16 +110,10 @@ impl Index {
 
     /// The platforms that the entries name, each once, in the order of the document, attestations left out.
     pub fn platforms(&self) -> Vec<Platform> {
-        let mut platforms = Vec::new();
-        for (_, entry) in self.candidates() {
-            if let Some(platform) = &entry.platform {
-                let platform = platform.normalized();
-                if !platforms.contains(&platform) {
-                    platforms.push(platform);
-                }
-            }
-        }
-        platforms
+        let mut seen = BTreeSet::new();
+        let platforms =
+            self.candidates().filter_map(|(_, entry)| entry.platform.as_ref()).map(Platform::normalized);
+        platforms.filter(|platform| seen.insert(platform.clone())).collect()
     }
 
     /// The entries that may be images, with their positions.
@@ -133,17 +128,22 @@ impl Index {
     }
 }
 
-/// The fact of `platform_not_found`: comma-separated, `nothing` if there is none.
+/// How the `available` of `platform_not_found` is spelled: comma-separated, `nothing` if there is none, and no more
+/// than people read.
 pub fn available(platforms: &[Platform]) -> String {
+    const MAX: usize = 40;
     if platforms.is_empty() {
         return "nothing".to_string();
     }
     let mut list = String::new();
-    for platform in platforms {
+    for platform in platforms.iter().take(MAX) {
         if !list.is_empty() {
             list.push_str(", ");
         }
-        list.push_str(&platform.to_string());
+        list.push_str(&brief(&platform.to_string()));
+    }
+    if let Some(more) = platforms.len().checked_sub(MAX).filter(|more| *more > 0) {
+        list.push_str(&format!(" and {more} more"));
     }
     list
 }

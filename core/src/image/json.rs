@@ -19,6 +19,19 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 
+/// No digest of any algorithm in use is longer.
+const DIGEST_MAX: usize = 512;
+
+/// What a document says, for a message: short, and without characters that a terminal would act on.
+pub(crate) fn brief(text: &str) -> String {
+    const MAX: usize = 80;
+    let mut brief: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX).is_some() {
+        brief.push('…');
+    }
+    brief
+}
+
 /// A parsed document, or a part of it with the way to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Node<'a> {
@@ -149,7 +162,8 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
                 return Err(serde::de::Error::custom(format_args!(
-                    "the key `{key}` occurs twice in one object"
+                    "the key `{}` occurs twice in one object",
+                    brief(&key)
                 )));
             }
             let value = entries.next_value_seed(self.child())?;
@@ -213,10 +227,8 @@ impl<'a> Node<'a> {
             }
             let folded = fold(key);
             if let Some(known) = known.iter().find(|known| fold(known) == folded) {
-                return Err(self.error(&format!(
-                    "has the key `{}`, which some readers take for `{known}`",
-                    key.escape_debug()
-                )));
+                return Err(self
+                    .error(&format!("has the key `{}`, which some readers take for `{known}`", brief(key))));
             }
         }
         Ok(())
@@ -274,7 +286,12 @@ impl<'a> Node<'a> {
 
     /// As a digest.
     pub(crate) fn digest(&self) -> Result<Digest> {
-        self.text()?.parse().map_err(|error: Error| match error.kind() {
+        let text = self.text()?;
+        if text.len() > DIGEST_MAX {
+            let reason = format!("longer than any digest (`{}` of the {})", self.path, self.document);
+            return Err(ErrorKind::InvalidDigest { input: brief(text), reason }.into());
+        }
+        text.parse().map_err(|error: Error| match error.kind() {
             ErrorKind::InvalidDigest { input, reason } => ErrorKind::InvalidDigest {
                 input: input.clone(),
                 reason: format!("{reason} (`{}` of the {})", self.path, self.document),
@@ -311,7 +328,7 @@ impl<'a> Node<'a> {
         node.map()?
             .iter()
             .map(|(name, value)| {
-                let path = format!("{}.{name}", node.path);
+                let path = format!("{}.{}", node.path, brief(name));
                 Ok((name.clone(), Node { document: self.document, path, value }.text_or_empty()?))
             })
             .collect()

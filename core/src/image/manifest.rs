@@ -3,11 +3,11 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::descriptor::Descriptor;
-use super::json::Node;
+use super::json::{Node, brief};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 use crate::media_type::MediaType;
@@ -69,15 +69,16 @@ impl Manifest {
     /// that nobody here knows (an encrypted one, for example).
     pub fn check_image(&self) -> Result<()> {
         if let Some(kind) = self.artifact_type() {
-            return Err(
-                ErrorKind::NotAnImage { reason: format!("it is an artifact of type `{kind}`") }.into()
-            );
+            return Err(ErrorKind::NotAnImage {
+                reason: format!("it is an artifact of type `{}`", brief(kind)),
+            }
+            .into());
         }
         for layer in &self.layers {
             if layer.media_type.is_layer() {
                 continue;
             }
-            let media_type = layer.media_type.to_string();
+            let media_type = brief(layer.media_type.as_str());
             let reason = match media_type.as_str() {
                 text if text.ends_with("+encrypted") => "the layer is encrypted",
                 "" => "a layer without a type",

@@ -91,26 +91,25 @@ impl Schema1 {
             )));
         }
         let mut steps = Vec::new();
+        let mut top = None;
         for (layer, history) in layers.iter().zip(&history) {
             layer.strict_keys(&["blobSum"])?;
             history.strict_keys(&["v1Compatibility"])?;
             let blob = layer.need("blobSum")?.digest()?;
             let text = history.need("v1Compatibility")?;
             let value = json::parse("v1Compatibility", text.text()?.as_bytes(), limits)?;
-            steps.push(Step::read(blob, value)?);
+            steps.push(Step::read(blob, &value)?);
+            // The newest alone becomes the config.
+            top.get_or_insert(value);
         }
         let steps = chained(node, steps)?;
-        let top = match steps.first() {
-            Some(step) => step.value.clone(),
-            None => Value::Object(Map::new()),
-        };
         Ok(Schema1 {
             name: node.text_at("name")?.unwrap_or_default(),
             tag: node.text_at("tag")?.unwrap_or_default(),
             architecture: node.text_at("architecture")?.unwrap_or_default(),
             entries: steps.into_iter().rev().map(|step| step.entry).collect(),
             signatures,
-            top,
+            top: top.unwrap_or_default(),
         })
     }
 
@@ -167,12 +166,11 @@ fn history_json(entry: &Entry) -> Value {
 struct Step {
     entry: Entry,
     parent: String,
-    value: Value,
 }
 
 impl Step {
-    fn read(blob: Digest, value: Value) -> Result<Step> {
-        let node = Node::root("v1Compatibility", &value);
+    fn read(blob: Digest, value: &Value) -> Result<Step> {
+        let node = Node::root("v1Compatibility", value);
         node.strict_keys(HISTORY_KEYS)?;
         let words = match node.get("container_config") {
             Some(config) => match config.get("Cmd") {
@@ -193,7 +191,7 @@ impl Step {
         };
         let entry = Entry { blob, id: text("id")?.unwrap_or_default(), history };
         let parent = text("parent")?.unwrap_or_default();
-        Ok(Step { entry, parent, value })
+        Ok(Step { entry, parent })
     }
 }
 
@@ -226,9 +224,10 @@ fn chained(node: &Node<'_>, steps: Vec<Step>) -> Result<Vec<Step>> {
     Ok(kept)
 }
 
-/// The payload of a schema 1 document, and how many signatures it has: the document itself if it has none.
+/// The payload of a schema 1 document, and how many signatures it has: the document itself if it has none. Several
+/// signatures must agree on where the payload is, as in libtrust.
 pub(super) fn payload<'a>(raw: &'a [u8], node: &Node<'_>, limits: &Limits) -> Result<(Cow<'a, [u8]>, usize)> {
-    let mut payload: Option<Vec<u8>> = None;
+    let mut parts: Option<(&[u8], Vec<u8>)> = None;
     let mut count = 0;
     for signature in node.list_at("signatures")? {
         count += 1;
@@ -241,14 +240,21 @@ pub(super) fn payload<'a>(raw: &'a [u8], node: &Node<'_>, limits: &Limits) -> Re
             .ok()
             .and_then(|length| raw.get(..length))
             .ok_or_else(|| length.error("is longer than the document"))?;
-        let mut this = start.to_vec();
-        this.extend(decode(&header.need("formatTail")?)?);
-        match &payload {
-            Some(other) if *other != this => return Err(node.error("has signatures over different payloads")),
-            _ => payload = Some(this),
+        let tail = decode(&header.need("formatTail")?)?;
+        match &parts {
+            // The beginnings differ if their lengths do: comparing the bytes would cost the document's size each time.
+            Some((first, first_tail)) if first.len() != start.len() || *first_tail != tail => {
+                return Err(node.error("has signatures over different payloads"));
+            }
+            Some(_) => {}
+            None => parts = Some((start, tail)),
         }
     }
-    Ok((payload.map_or(Cow::Borrowed(raw), Cow::Owned), count))
+    let payload = match parts {
+        None => Cow::Borrowed(raw),
+        Some((start, tail)) => Cow::Owned([start, &tail].concat()),
+    };
+    Ok((payload, count))
 }
 
 fn decode(node: &Node<'_>) -> Result<Vec<u8>> {

@@ -150,6 +150,29 @@ fn many_null_values_are_bounded_before_they_are_kept() {
     }
 }
 
+#[test]
+fn messages_stay_short_and_harmless() {
+    let long = "x".repeat(100_000);
+    for raw in [
+        format!(r#"{{"layers": [{{"digest": "{long}:00", "size": 1}}]}}"#),
+        format!(r#"{{"layers": [{{"digest": "sha256:{long}", "size": 1}}]}}"#),
+        format!(r#"{{"layers": [], "mediaType": "{long}"}}"#),
+        format!(r#"{{"layers": [], "{long}": 1, "{long}": 1}}"#),
+        format!(r#"{{"layers": [], "config": {{}}, "annotations": {{"{long}": 1}}}}"#),
+    ] {
+        let error = Document::parse(raw.as_bytes(), None, &limits()).unwrap_err();
+        assert!(error.to_string().len() < 400, "{}", error.to_string().len());
+    }
+    let escape = r#"{"layers": [], "\u001b[2J": 1, "\u001b[2J": 1}"#;
+    let error = Document::parse(escape.as_bytes(), None, &limits()).unwrap_err();
+    assert!(error.to_string().contains(r"the key `\u{1b}[2J` occurs twice"), "{error}");
+
+    let many: Vec<Descriptor> =
+        (0..100).map(|at| entry(MediaType::OciManifest, Some(&format!("linux/cpu{at}")))).collect();
+    let error = Index::new(MediaType::OciIndex, many).choose(&Platform::new("linux", "amd64")).unwrap_err();
+    assert!(error.to_string().ends_with("linux/cpu38, linux/cpu39 and 60 more"), "{error}");
+}
+
 fn entry(kind: MediaType, platform: Option<&str>) -> Descriptor {
     let mut entry = Descriptor::new(kind, Digest::sha256(b""), 0);
     entry.platform = platform.map(|text| text.parse().unwrap());
