@@ -1,7 +1,9 @@
 //! Wharfie's native host: it drives the machines of `wharfie-core` with this system's network, files and threads, and
 //! gives them a command line.
 
+pub mod codec;
 pub mod console;
 pub mod credentials;
 pub mod drive;
+pub mod export;
 pub mod store;

@@ -155,7 +155,8 @@ impl Task {
         match &self.bar {
             Some(bar) => bar.state(state),
             None if self.console.mode == Mode::Json => {
-                self.console.json(&json!({"event": "state", "task": self.verb, "id": self.id, "state": state}));
+                self.console
+                    .json(&json!({"event": "state", "task": self.verb, "id": self.id, "state": state}));
             }
             None => {}
         }

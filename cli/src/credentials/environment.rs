@@ -13,8 +13,14 @@ pub struct Environment {
 }
 
 /// Every variable that the search looks at.
-const VARIABLES: &[&str] =
-    &["REGISTRY_AUTH_FILE", "DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PATH"];
+const VARIABLES: &[&str] = &[
+    "REGISTRY_AUTH_FILE",
+    "DOCKER_AUTH_CONFIG",
+    "DOCKER_CONFIG",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "PATH",
+];
 
 impl Environment {
     /// This process's.
@@ -74,7 +80,8 @@ impl Environment {
 
     /// Docker's `config.json`.
     pub fn docker_file(&self) -> Option<PathBuf> {
-        let directory = self.directory("DOCKER_CONFIG").or_else(|| Some(self.home.as_ref()?.join(".docker")))?;
+        let directory =
+            self.directory("DOCKER_CONFIG").or_else(|| Some(self.home.as_ref()?.join(".docker")))?;
         Some(directory.join("config.json"))
     }
 

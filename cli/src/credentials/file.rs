@@ -38,7 +38,12 @@ impl AuthFile {
     pub fn read(path: &Path) -> Result<Option<AuthFile>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) => {
@@ -62,7 +67,9 @@ impl AuthFile {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(root)) => Ok(AuthFile { root, old }),
             Ok(_) => Err(broken("it is no JSON object".to_owned()).into()),
-            Err(error) => Err(broken(format!("no JSON at line {}, column {}", error.line(), error.column())).into()),
+            Err(error) => {
+                Err(broken(format!("no JSON at line {}, column {}", error.line(), error.column())).into())
+            }
         }
     }
 
@@ -87,7 +94,8 @@ impl AuthFile {
         let mut keys = Vec::new();
         let mut rest = repository.map(|repository| format!("{registry}/{repository}"));
         while let Some(key) = rest {
-            rest = key.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| parent != registry);
+            rest =
+                key.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| parent != registry);
             if key != registry {
                 keys.push(key);
             }
@@ -107,8 +115,9 @@ impl AuthFile {
             let exact = auths.get_key_value(&wanted);
             let found = exact.or_else(|| auths.iter().find(|(key, _)| normal_key(key) == wanted));
             if let Some((key, value)) = found {
-                let credentials = decode_entry(value).map_err(|reason| {
-                    ErrorKind::CredentialSource { source_name: format!("{source}, key `{key}`"), reason }
+                let credentials = decode_entry(value).map_err(|reason| ErrorKind::CredentialSource {
+                    source_name: format!("{source}, key `{key}`"),
+                    reason,
                 })?;
                 return Ok(Some(Entry { key: key.clone(), credentials }));
             }
@@ -177,7 +186,8 @@ impl AuthFile {
         };
         // Some keep this file as a link into another place: the place is written, the link stays.
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(directory).map_err(failed)?;
         let mut text = serde_json::to_vec_pretty(&self.root).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
@@ -232,7 +242,9 @@ fn decode_entry(value: &Value) -> Result<Option<Credentials>, String> {
     if let Some(auth) = text("auth") {
         let bytes = STANDARD
             .decode(auth.trim())
-            .or_else(|_| base64::engine::general_purpose::STANDARD_NO_PAD.decode(auth.trim().trim_end_matches('=')))
+            .or_else(|_| {
+                base64::engine::general_purpose::STANDARD_NO_PAD.decode(auth.trim().trim_end_matches('='))
+            })
             .map_err(|_| "`auth` is no base64".to_owned())?;
         // Docker pads with NUL bytes.
         let joined = String::from_utf8(bytes).map_err(|_| "`auth` is no UTF-8".to_owned())?;
@@ -285,7 +297,9 @@ mod tests {
 
     #[test]
     fn docker_hub_is_found_under_each_of_its_names() {
-        for key in [HUB, "index.docker.io", "docker.io", "https://registry-1.docker.io/v2/", "http://docker.io"] {
+        for key in
+            [HUB, "index.docker.io", "docker.io", "https://registry-1.docker.io/v2/", "http://docker.io"]
+        {
             let file = file(&format!(r#"{{"auths":{{"{key}":{{"auth":"YTpi"}}}}}}"#));
             let found = file.entry("docker.io", Some("library/alpine"), "test").unwrap();
             assert_eq!(found.and_then(|entry| entry.credentials), Some(basic("a", "b")), "{key}");
@@ -316,7 +330,9 @@ mod tests {
             let file = file(&format!(r#"{{"auths":{{"q.io":{text}}}}}"#));
             let error = file.entry("q.io", None, "the file").unwrap_err();
             assert_eq!(error.code(), "credential_source");
-            assert!(error.to_string().contains("the file, key `q.io`") && !error.to_string().contains("cr3t"));
+            assert!(
+                error.to_string().contains("the file, key `q.io`") && !error.to_string().contains("cr3t")
+            );
         }
         let error = AuthFile::parse(b"{\"auths\": s3cr3t", "the file", false).unwrap_err();
         assert!(!error.to_string().contains("s3cr3t"), "{error}");

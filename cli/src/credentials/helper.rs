@@ -115,13 +115,16 @@ impl Helper {
             return Err(HelperFailure::NotFound);
         }
         let said = said.into_iter().find(|said| !said.is_empty()).unwrap_or_else(|| status.to_string());
-        let line: String = said.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+        let line: String =
+            said.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
         Err(HelperFailure::Broken(line))
     }
 
     fn locate(&self) -> Option<PathBuf> {
         let program = if cfg!(windows) { self.program() + ".exe" } else { self.program() };
-        std::env::split_paths(self.path.as_ref()?).map(|folder| folder.join(&program)).find(|file| file.is_file())
+        std::env::split_paths(self.path.as_ref()?)
+            .map(|folder| folder.join(&program))
+            .find(|file| file.is_file())
     }
 }
 

@@ -94,7 +94,13 @@ impl Search {
             None => self.environment.named_file().map(|path| ("REGISTRY_AUTH_FILE", path)),
         };
         if let Some((option, path)) = named {
-            self.look_in_file(&mut finding, &format!("{option} {}", path.display()), &path, registry, repository);
+            self.look_in_file(
+                &mut finding,
+                &format!("{option} {}", path.display()),
+                &path,
+                registry,
+                repository,
+            );
             finding.step("every other place", Trial::NotReached);
             return finding;
         }
@@ -132,7 +138,14 @@ impl Search {
         }
     }
 
-    fn look_in(&self, finding: &mut Finding, place: &str, file: &AuthFile, registry: &str, repository: Option<&str>) {
+    fn look_in(
+        &self,
+        finding: &mut Finding,
+        place: &str,
+        file: &AuthFile,
+        registry: &str,
+        repository: Option<&str>,
+    ) {
         if finding.credentials.is_some() {
             return finding.step(place, Trial::NotReached);
         }
@@ -244,7 +257,11 @@ mod tests {
         let config = r#"{"credHelpers":{"q.io":"one"},"credsStore":"all"}"#;
         write(&home.path().join(".docker/config.json"), config);
         let bin = home.path().join("bin");
-        script(&bin, "one", r#"read s; echo "{\"ServerURL\":\"$s\",\"Username\":\"one-$s\",\"Secret\":\"p\"}""#);
+        script(
+            &bin,
+            "one",
+            r#"read s; echo "{\"ServerURL\":\"$s\",\"Username\":\"one-$s\",\"Secret\":\"p\"}""#,
+        );
         script(&bin, "all", r#"read s; echo "{\"Username\":\"<token>\",\"Secret\":\"$s\"}""#);
         assert_eq!(user(&search(home.path()).find("q.io", None)).as_deref(), Some("one-q.io:p"));
         assert_eq!(user(&search(home.path()).find("z.io", None)).as_deref(), Some("refresh z.io"));
@@ -263,9 +280,12 @@ mod tests {
         script(&bin, "broken", "echo 'keyring locked'; echo 'secret detail' >&2; exit 1");
         script(&bin, "none", "echo 'credentials not found in native keychain'; exit 1");
         script(&bin, "junk", "echo hello");
-        for (registry, reason) in
-            [("q.io", "keyring locked"), ("r.io", "no such program"), ("s.io", "no plain name"), ("u.io", "no credentials")]
-        {
+        for (registry, reason) in [
+            ("q.io", "keyring locked"),
+            ("r.io", "no such program"),
+            ("s.io", "no plain name"),
+            ("u.io", "no credentials"),
+        ] {
             let finding = search(home.path()).find(registry, None);
             let broken: Vec<_> = finding.broken().collect();
             assert!(broken.len() == 1 && broken[0].1.contains(reason), "{registry}: {finding:?}");
