@@ -21,17 +21,26 @@
 //!    rename on it.
 //! 8. What only the driver can know is asked for as an event and answered by exactly one call.
 
+mod auth;
+mod backoff;
+mod blob;
+mod conduct;
 mod config;
 mod event;
+mod exchange;
+mod hosts;
+mod list;
 mod machine;
 mod options;
+mod pull;
 mod request;
+mod schedule;
+mod tokens;
 
-pub use config::{
-    Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport,
-};
+pub use config::{Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport};
+pub use auth::Credentials;
+pub use machine::Client;
 pub use event::{Event, Listed, Outcome, Output, Progress, Pulled, PulledImage, SharedBytes, Warning};
-pub use machine::{Client, Credentials};
 pub use options::{Depth, ListOptions, PlatformChoice, PullOptions};
 pub use request::{BodyPlan, Failure, Flow, Reach, Request, RequestBody, SinkFailure, Store, Tls};
 

@@ -1,0 +1,637 @@
+//! The pull job: reference, index, platform, manifest, config and layers.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::blob::{Blob, Content, Source};
+use super::conduct::at_url;
+use super::event::{Event, Outcome, Pulled, PulledImage, Warning};
+use super::exchange::{About, Exchange, Key, Owner};
+use super::machine::Client;
+use super::options::{Depth, PlatformChoice, PullOptions};
+use super::{BlobId, JobId};
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{Head, Method, Url};
+use crate::image::{self, Choice, Descriptor, Document, Index, Manifest, View};
+use crate::limits::Limits;
+use crate::media_type::{Compression, MediaType};
+use crate::platform::Platform;
+use crate::reference::Reference;
+
+/// Where an image stands among all those of the job: its position in the index, in the index within, …
+type Position = Vec<u32>;
+
+/// What a blob is to the job.
+#[derive(Clone, Debug)]
+enum Use {
+    /// What the reference names.
+    Top,
+    /// A manifest or index out of an index.
+    Child(Child),
+    /// A config that is only kept (and looked at for the platform of a lone image).
+    Config { lone: bool },
+    /// A config that decides whether this candidate is taken.
+    Trial { child: Child, manifest: Manifest, document: Descriptor },
+    /// A layer, or the config of an artifact.
+    Layer,
+    /// One blob by itself.
+    Single,
+}
+
+/// An entry of an index on its way.
+#[derive(Clone, Debug)]
+struct Child {
+    position: Position,
+    platform: Option<Platform>,
+    /// Other entries to try if this one, which does not say what it is for, does not fit.
+    others: VecDeque<(u32, Descriptor)>,
+    is_trial: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Pull {
+    pub(super) reference: Reference,
+    options: PullOptions,
+    top: Option<Descriptor>,
+    wants: BTreeMap<BlobId, Vec<Use>>,
+    images: BTreeMap<Position, PulledImage>,
+    seen: BTreeSet<Digest>,
+    /// Platforms that trials found, for the error if none fits.
+    found: Vec<Platform>,
+    pub(super) received: u64,
+}
+
+impl Pull {
+    pub(super) fn new(reference: &Reference, options: PullOptions) -> Pull {
+        Pull {
+            reference: reference.clone(),
+            options,
+            top: None,
+            wants: BTreeMap::new(),
+            images: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            found: Vec::new(),
+            received: 0,
+        }
+    }
+
+    fn accept(&self) -> &[MediaType] {
+        if self.options.accept.is_empty() { MediaType::MANIFESTS } else { &self.options.accept }
+    }
+}
+
+impl Client {
+    fn pull_of(&mut self, job: JobId) -> Option<&mut Pull> {
+        match self.jobs.get_mut(&job).map(|job| &mut job.work) {
+            Some(super::machine::Work::Pull(pull)) => Some(pull),
+            _ => None,
+        }
+    }
+
+    /// The first step of a pull.
+    pub(super) fn begin_pull(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        let (digest, depth) = (pull.reference.digest().copied(), pull.options.depth);
+        match digest {
+            Some(digest) if depth > Depth::Resolve => {
+                let unknown = MediaType::Other(String::new());
+                self.want(job, Descriptor::new(unknown, digest, 0), Use::Top, None);
+                self.check_done(job);
+            }
+            _ => self.ask_top(job),
+        }
+    }
+
+    /// One blob by its digest, outside any image.
+    pub(super) fn begin_blob(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        let Some(digest) = pull.reference.digest().copied() else {
+            let reason = "a blob is named by its digest".to_string();
+            return self.fail(job, ErrorKind::InvalidOption { reason }.into());
+        };
+        let kind = MediaType::parse("application/octet-stream");
+        self.want(job, Descriptor::new(kind, digest, 0), Use::Single, None);
+        self.check_done(job);
+    }
+
+    /// Asks what the reference names: by HEAD, which registries do not count and which may save the GET; by GET at once
+    /// where the answer may be made for us, so that it has no lasting digest (`accept`).
+    fn ask_top(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        let is_plain = pull.options.accept.is_empty() || pull.options.depth == Depth::Resolve;
+        let reference = pull.reference.clone();
+        let mut exchange = Exchange::manifest(
+            Owner::Top(job),
+            reference.host(),
+            reference.repository(),
+            &reference.target(),
+            pull.accept(),
+        );
+        exchange.method = if is_plain { Method::Head } else { Method::Get };
+        exchange.rank = (job.0, 0);
+        self.launch(exchange);
+    }
+
+    /// A HEAD succeeded.
+    pub(super) fn head_answered(&mut self, key: Key, url: &Url, head: &Head<'_>) {
+        let Some(Owner::Top(job)) = self.exchanges.get(&key).map(|exchange| exchange.owner) else { return };
+        let digest = head.headers.text("docker-content-digest").map(str::parse::<Digest>);
+        let Some(pull) = self.pull_of(job) else { return };
+        let asked = pull.reference.digest().copied();
+        let digest = match (digest, asked) {
+            (Some(Ok(actual)), Some(expected))
+                if actual != expected && actual.algorithm() == expected.algorithm() =>
+            {
+                self.park(key);
+                let error = Error::from(ErrorKind::DigestMismatch { expected, actual });
+                return self.exchange_failed(key, at_url(error, url));
+            }
+            (_, Some(asked)) => asked,
+            (Some(Ok(digest)), None) => digest,
+            // Without a digest a HEAD says too little.
+            _ => return self.get_instead(key),
+        };
+        let kind = head.content_type().map(MediaType::parse).unwrap_or(MediaType::Other(String::new()));
+        let mut descriptor = Descriptor::new(kind, digest, head.content_length().unwrap_or(0));
+        let Some(pull) = self.pull_of(job) else { return };
+        let depth = pull.options.depth;
+        pull.top = Some(descriptor.clone());
+        let tag = pull.reference.target();
+        self.drop_silently(key);
+        self.event(Event::Resolved { job, descriptor: descriptor.clone() });
+        if depth == Depth::Resolve {
+            return self.check_done(job);
+        }
+        // Lengths of HEAD are hearsay: the digest decides.
+        descriptor.size = 0;
+        self.want(job, descriptor, Use::Top, Some(tag));
+        self.check_done(job);
+    }
+
+    /// A HEAD was refused: not every registry knows it, and only a GET says why.
+    pub(super) fn head_refused(&mut self, key: Key, _error: Error) {
+        self.get_instead(key);
+    }
+
+    fn get_instead(&mut self, key: Key) {
+        self.park(key);
+        if let Some(exchange) = self.exchanges.get_mut(&key) {
+            exchange.method = Method::Get;
+            exchange.trail.clear();
+            exchange.expired = 0;
+        }
+        self.enqueue(key);
+    }
+
+    /// The document that a tag names came without its digest being known before.
+    pub(super) fn top_arrived(&mut self, job: JobId, key: Key, bytes: &[u8], about: &About, url: &Url) {
+        let read = read(bytes, about.content_type.as_deref(), &self.config.limits);
+        let algorithm = about.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let (document, warning) = match read {
+            Ok(read) => read,
+            Err(error) => return self.exchange_failed(key, at_url(error, url)),
+        };
+        let actual = document.digest(algorithm);
+        let asked = self.pull_of(job).and_then(|pull| pull.reference.digest().copied());
+        for expected in asked.into_iter().chain(about.digest) {
+            if document.digest(expected.algorithm()) != expected {
+                let actual = document.digest(expected.algorithm());
+                let error = Error::from(ErrorKind::DigestMismatch { expected, actual }).in_blob(expected);
+                return self.exchange_failed(key, at_url(error, url));
+            }
+        }
+        self.drop_silently(key);
+        let digest = asked.unwrap_or(actual);
+        let descriptor = Descriptor::new(document.media_type.clone(), digest, bytes.len() as u64);
+        self.event(Event::Resolved { job, descriptor: descriptor.clone() });
+        if let Some((said, found)) = warning {
+            self.warn_once(job, Warning::MediaTypeMismatch { digest, said, found });
+        }
+        let blob = self.name_blob();
+        let shared = Arc::from(bytes);
+        self.event(Event::Document { job, blob, descriptor: descriptor.clone(), bytes: shared });
+        let Some(pull) = self.pull_of(job) else { return };
+        pull.received = pull.received.saturating_add(bytes.len() as u64);
+        pull.top = Some(descriptor.clone());
+        if let Err(error) = self.take_document(job, &Use::Top, descriptor, &document) {
+            return self.fail(job, error);
+        }
+        self.check_done(job);
+    }
+
+    /// The job needs this content: it joins those who want it already, or asks for it.
+    fn want(&mut self, job: JobId, descriptor: Descriptor, wanted: Use, tag: Option<String>) {
+        let (document, manifest) = match &wanted {
+            Use::Top | Use::Child(_) => (true, true),
+            Use::Config { .. } | Use::Trial { .. } => (true, false),
+            Use::Layer | Use::Single => (false, false),
+        };
+        let limits = &self.config.limits;
+        let cap = if document { ("document_bytes", limits.document_bytes) } else { ("blob_bytes", limits.blob_bytes) };
+        if descriptor.size > cap.1 {
+            let error = Error::from(ErrorKind::LimitExceeded { limit: cap.0, value: cap.1 });
+            return self.fail(job, error.in_blob(descriptor.digest));
+        }
+        let Some(pull) = self.pull_of(job) else { return };
+        if let Some(data) = &descriptor.data {
+            // Embedded: its digest and size were checked when it was read.
+            return self.embedded(job, descriptor.clone(), data, wanted);
+        }
+        let registry = pull.reference.host().to_string();
+        let repository = pull.reference.repository().to_string();
+        let mut sources = VecDeque::new();
+        let (from, name) = (registry.clone(), repository.clone());
+        sources.push_back(Source::Registry { registry: from, repository: name, manifest });
+        if let Some(tag) = tag {
+            sources.push_back(Source::Tag { registry: registry.clone(), repository, tag });
+        }
+        if !manifest {
+            // The registry first: what an image names may be anywhere, and is asked without saying who we are.
+            for url in &descriptor.urls {
+                sources.push_back(Source::Url { registry: registry.clone(), url: url.clone() });
+            }
+        }
+        let name = (descriptor.digest, document, manifest);
+        if let Some(id) = self.names.get(&name).copied() {
+            if let Some(blob) = self.blobs.get_mut(&id) {
+                if !blob.jobs.contains(&job) {
+                    blob.jobs.push(job);
+                }
+                blob.offer(sources);
+            }
+            if let Some(pull) = self.pull_of(job) {
+                pull.wants.entry(id).or_default().push(wanted);
+            }
+            return;
+        }
+        let id = self.name_blob();
+        pull_insert(self.pull_of(job), id, wanted);
+        let mut blob = Blob::new(descriptor.clone(), document, manifest, sources);
+        blob.jobs.push(job);
+        self.names.insert(name, id);
+        self.blobs.insert(id, blob);
+        self.event(Event::Need { job, blob: id, descriptor, document });
+    }
+
+    /// Content that its descriptor carries.
+    fn embedded(&mut self, job: JobId, descriptor: Descriptor, data: &[u8], wanted: Use) {
+        let id = self.name_blob();
+        let bytes: super::SharedBytes = Arc::from(data);
+        let size = descriptor.size;
+        let media_type = descriptor.media_type.clone();
+        let digest = descriptor.digest;
+        self.event(Event::Document { job, blob: id, descriptor, bytes: bytes.clone() });
+        let content = match &wanted {
+            Use::Top | Use::Child(_) => match read(&bytes, Some(media_type.as_str()), &self.config.limits) {
+                Ok((document, _)) => Content::Manifest(document),
+                Err(error) => return self.fail(job, error.in_blob(digest)),
+            },
+            _ => Content::Config(bytes),
+        };
+        pull_insert(self.pull_of(job), id, wanted);
+        self.got(job, id, Some(&content), size);
+    }
+
+    /// A blob that the job wants is there.
+    pub(super) fn got(&mut self, job: JobId, id: BlobId, content: Option<&Content>, size: u64) {
+        let Some(pull) = self.pull_of(job) else { return };
+        for wanted in pull.wants.remove(&id).unwrap_or_default() {
+            if let Err(error) = self.take(job, &wanted, content, size) {
+                return self.fail(job, error);
+            }
+        }
+        self.check_done(job);
+    }
+
+    fn take(&mut self, job: JobId, wanted: &Use, content: Option<&Content>, size: u64) -> Result<()> {
+        match (wanted, content) {
+            (Use::Top | Use::Child(_), Some(Content::Manifest(document))) => {
+                let digest = match (wanted, self.pull_of(job)) {
+                    (Use::Top, Some(Pull { top: Some(top), .. })) => Some(top.digest),
+                    (Use::Top, Some(pull)) => pull.reference.digest().copied(),
+                    _ => None,
+                };
+                let digest = digest.unwrap_or_else(|| document.digest(Algorithm::Sha256));
+                let descriptor = Descriptor::new(document.media_type.clone(), digest, document.raw.len() as u64);
+                self.take_document(job, wanted, descriptor, document)
+            }
+            (Use::Config { lone }, Some(Content::Config(bytes))) => {
+                if *lone {
+                    self.compare_platform(job, bytes);
+                }
+                Ok(())
+            }
+            (Use::Trial { child, manifest, document }, Some(Content::Config(bytes))) => {
+                self.judge_trial(job, child, manifest, document, bytes)
+            }
+            (Use::Single, _) => {
+                if let Some(pull) = self.pull_of(job) {
+                    if let Some(digest) = pull.reference.digest().copied() {
+                        let kind = MediaType::parse("application/octet-stream");
+                        pull.top = Some(Descriptor::new(kind, digest, size));
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A layer's true size, where the manifest does not say it (schema 1).
+    pub(super) fn note_size(&mut self, job: JobId, digest: Digest, size: u64) {
+        let Some(pull) = self.pull_of(job) else { return };
+        for image in pull.images.values_mut() {
+            for layer in &mut image.layers {
+                if layer.digest == digest && layer.size == 0 {
+                    layer.size = size;
+                }
+            }
+        }
+    }
+
+    /// A manifest or index arrived and holds.
+    fn take_document(&mut self, job: JobId, wanted: &Use, descriptor: Descriptor, document: &Document) -> Result<()> {
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let child = match wanted {
+            Use::Child(child) => Some(child),
+            _ => None,
+        };
+        if child.is_none() && pull.top.as_ref().is_none_or(|top| top.size != descriptor.size || top.media_type != descriptor.media_type) {
+            let is_news = pull.top.is_none();
+            pull.top = Some(descriptor.clone());
+            if is_news {
+                self.event(Event::Resolved { job, descriptor: descriptor.clone() });
+            }
+        }
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let depth = pull.options.depth;
+        match &document.view {
+            View::Index(index) => {
+                if depth > Depth::Document {
+                    self.take_index(job, child, &descriptor, index)?;
+                }
+                Ok(())
+            }
+            View::Manifest(manifest) => match child {
+                Some(child) if child.is_trial => self.try_manifest(job, child, descriptor, manifest),
+                _ => self.take_manifest(job, child, descriptor, manifest),
+            },
+            View::Schema1(schema) => {
+                let layer = MediaType::DockerLayer(Compression::Gzip);
+                let layers: Vec<Descriptor> =
+                    schema.layers().map(|digest| Descriptor::new(layer.clone(), *digest, 0)).collect();
+                self.take_image(job, child, descriptor, None, layers)
+            }
+        }
+    }
+
+    fn take_index(&mut self, job: JobId, child: Option<&Child>, descriptor: &Descriptor, index: &Index) -> Result<()> {
+        let limits = self.config.limits.clone();
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let position = child.map(|child| child.position.clone()).unwrap_or_default();
+        if position.len() as u64 >= u64::from(limits.index_depth) {
+            let value = u64::from(limits.index_depth);
+            return Err(Error::from(ErrorKind::LimitExceeded { limit: "index_depth", value })
+                .in_blob(descriptor.digest));
+        }
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let at = |at: usize| {
+            let mut position = position.clone();
+            position.push(place(at));
+            position
+        };
+        match pull.options.platform.clone() {
+            PlatformChoice::All => {
+                for (number, entry) in index.manifests.iter().enumerate() {
+                    let kind = &entry.media_type;
+                    if !(kind.is_manifest() || kind.is_index() || kind.is_generic()) {
+                        continue;
+                    }
+                    let Some(pull) = self.pull_of(job) else { return Ok(()) };
+                    if !pull.seen.insert(entry.digest) {
+                        continue;
+                    }
+                    if pull.seen.len() as u64 > u64::from(limits.descriptors) {
+                        let value = u64::from(limits.descriptors);
+                        return Err(ErrorKind::LimitExceeded { limit: "descriptors", value }.into());
+                    }
+                    let child = Child {
+                        position: at(number),
+                        platform: entry.platform.clone(),
+                        others: VecDeque::new(),
+                        is_trial: false,
+                    };
+                    self.want(job, entry.clone(), Use::Child(child), None);
+                }
+                Ok(())
+            }
+            PlatformChoice::One(wanted) => {
+                let choice = match index.choose(&wanted) {
+                    Ok(choice) => choice,
+                    Err(error) => {
+                        return match child {
+                            Some(child) if child.is_trial => self.try_next(job, child),
+                            _ => Err(error.in_blob(descriptor.digest)),
+                        };
+                    }
+                };
+                let is_trial = matches!(choice, Choice::Undeclared(_));
+                let mut entries: VecDeque<(u32, Descriptor)> = choice
+                    .positions()
+                    .iter()
+                    .filter_map(|at| Some((place(*at), index.manifests.get(*at)?.clone())))
+                    .collect();
+                if let Some(child) = child.filter(|_| is_trial) {
+                    entries.extend(child.others.iter().cloned());
+                }
+                if let (Choice::Declared(_), Some((_, entry))) = (&choice, entries.front()) {
+                    self.event(Event::Chosen {
+                        job,
+                        wanted,
+                        taken: entry.platform.clone(),
+                        descriptor: entry.clone(),
+                        others: index
+                            .platforms()
+                            .into_iter()
+                            .filter(|other| entry.platform.as_ref().map(Platform::normalized).as_ref() != Some(other))
+                            .collect(),
+                    });
+                }
+                self.try_entry(job, &position, entries, is_trial)
+            }
+        }
+    }
+
+    fn try_entry(
+        &mut self, job: JobId, base: &[u32], mut entries: VecDeque<(u32, Descriptor)>, is_trial: bool,
+    ) -> Result<()> {
+        let most = u64::from(self.config.limits.descriptors);
+        let (number, entry) = loop {
+            let Some(next) = entries.pop_front() else { return Err(self.none_fits(job)) };
+            let Some(pull) = self.pull_of(job).filter(|_| is_trial) else { break next };
+            if pull.seen.len() as u64 > most {
+                return Err(ErrorKind::LimitExceeded { limit: "descriptors", value: most }.into());
+            }
+            // One that was tried before does not fit now either.
+            if pull.seen.insert(next.1.digest) {
+                break next;
+            }
+        };
+        let mut position = base.to_vec();
+        position.push(number);
+        let platform = entry.platform.clone();
+        let child = Child { position, platform, others: entries, is_trial };
+        self.want(job, entry, Use::Child(child), None);
+        Ok(())
+    }
+
+    fn none_fits(&mut self, job: JobId) -> Error {
+        let Some(pull) = self.pull_of(job) else { return ErrorKind::Cancelled {}.into() };
+        let wanted = match &pull.options.platform {
+            PlatformChoice::One(wanted) => wanted.to_string(),
+            PlatformChoice::All => String::new(),
+        };
+        ErrorKind::PlatformNotFound { wanted, available: image::available(&pull.found) }.into()
+    }
+
+    fn try_next(&mut self, job: JobId, child: &Child) -> Result<()> {
+        let base = child.position.split_last().map_or(&[][..], |(_, base)| base).to_vec();
+        self.try_entry(job, &base, child.others.clone(), true)
+    }
+
+    /// A candidate that does not say what it is for: its config does.
+    fn try_manifest(&mut self, job: JobId, child: &Child, descriptor: Descriptor, manifest: &Manifest) -> Result<()> {
+        if !(manifest.config.media_type.is_config() || manifest.config.media_type.is_generic()) {
+            return self.try_next(job, child);
+        }
+        let wanted = Use::Trial { child: child.clone(), manifest: manifest.clone(), document: descriptor };
+        self.want(job, manifest.config.clone(), wanted, None);
+        Ok(())
+    }
+
+    fn judge_trial(
+        &mut self, job: JobId, child: &Child, manifest: &Manifest, document: &Descriptor, config: &[u8],
+    ) -> Result<()> {
+        let platform = image::Config::parse(config, &self.config.limits).ok().and_then(|config| config.platform);
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let PlatformChoice::One(wanted) = pull.options.platform.clone() else { return Ok(()) };
+        match platform {
+            Some(platform) if wanted.matches(&platform) => {
+                let others = pull.found.clone();
+                self.event(Event::Chosen {
+                    job,
+                    wanted,
+                    taken: Some(platform.clone()),
+                    descriptor: document.clone(),
+                    others,
+                });
+                let child = Child { platform: Some(platform), is_trial: false, ..child.clone() };
+                self.keep_image(job, Some(&child), document.clone(), manifest, false)
+            }
+            other => {
+                if let Some(platform) = other.map(|platform| platform.normalized()) {
+                    if !pull.found.contains(&platform) {
+                        pull.found.push(platform);
+                    }
+                }
+                self.try_next(job, child)
+            }
+        }
+    }
+
+    fn take_manifest(
+        &mut self, job: JobId, child: Option<&Child>, descriptor: Descriptor, manifest: &Manifest,
+    ) -> Result<()> {
+        self.keep_image(job, child, descriptor, manifest, true)
+    }
+
+    /// Notes the image and asks for what hangs below it. `with_config` unless that is there already.
+    fn keep_image(
+        &mut self, job: JobId, child: Option<&Child>, descriptor: Descriptor, manifest: &Manifest, with_config: bool,
+    ) -> Result<()> {
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let depth = pull.options.depth;
+        let config = &manifest.config;
+        if depth >= Depth::Config && with_config {
+            let is_read = config.media_type.is_config() || config.media_type.is_generic();
+            let fits = config.size <= self.config.limits.document_bytes;
+            let wanted = if is_read && (fits || config.media_type.is_config()) {
+                Use::Config { lone: child.is_none() }
+            } else {
+                Use::Layer
+            };
+            self.want(job, config.clone(), wanted, None);
+        }
+        self.take_image(job, child, descriptor, Some(config.clone()), manifest.layers.clone())
+    }
+
+    fn take_image(
+        &mut self, job: JobId, child: Option<&Child>, manifest: Descriptor, config: Option<Descriptor>,
+        layers: Vec<Descriptor>,
+    ) -> Result<()> {
+        let Some(pull) = self.pull_of(job) else { return Ok(()) };
+        let (depth, with_foreign) = (pull.options.depth, pull.options.foreign_layers);
+        let position = child.map(|child| child.position.clone()).unwrap_or_default();
+        let platform = child.and_then(|child| child.platform.clone());
+        pull.images.insert(position, PulledImage { manifest, platform, config, layers: layers.clone() });
+        if depth < Depth::Layers {
+            return Ok(());
+        }
+        for layer in layers {
+            if layer.media_type.is_nondistributable() && !with_foreign {
+                self.warn_once(job, Warning::ForeignLayerSkipped { digest: layer.digest });
+                continue;
+            }
+            self.want(job, layer, Use::Layer, None);
+        }
+        Ok(())
+    }
+
+    /// A reference that names one image has no choice of platforms: the config tells what it is for.
+    fn compare_platform(&mut self, job: JobId, config: &[u8]) {
+        let found = image::Config::parse(config, &self.config.limits).ok().and_then(|config| config.platform);
+        let Some(pull) = self.pull_of(job) else { return };
+        if let (PlatformChoice::One(wanted), Some(found)) = (pull.options.platform.clone(), found) {
+            if !wanted.matches(&found) {
+                self.warn_once(job, Warning::PlatformMismatch { wanted, found });
+            }
+        }
+    }
+
+    /// The end, if nothing is wanted any more.
+    fn check_done(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        if !pull.wants.is_empty() {
+            return;
+        }
+        let Some(top) = pull.top.clone() else { return };
+        let images = core::mem::take(&mut pull.images).into_values().collect();
+        let pulled = Pulled { top, images, received: pull.received };
+        self.finish(job, Ok(Outcome::Pulled(pulled)));
+    }
+}
+
+fn pull_insert(pull: Option<&mut Pull>, id: BlobId, wanted: Use) {
+    if let Some(pull) = pull {
+        pull.wants.entry(id).or_default().push(wanted);
+    }
+}
+
+/// Reads a manifest or index. A `Content-Type` that is of no document at all is passed over if the document itself says
+/// what it is: what was said and found is for a warning.
+pub(super) fn read(
+    bytes: &[u8], content_type: Option<&str>, limits: &Limits,
+) -> Result<(Document, Option<(String, String)>)> {
+    let said = content_type.map(MediaType::parse);
+    match said {
+        Some(said @ MediaType::Other(_)) if !said.is_generic() => {
+            let document = Document::parse(bytes, None, limits)?;
+            let found = document.media_type.to_string();
+            Ok((document, Some((said.to_string(), found))))
+        }
+        _ => Ok((Document::parse(bytes, content_type, limits)?, None)),
+    }
+}
