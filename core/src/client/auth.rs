@@ -70,6 +70,16 @@ struct Token {
     with_credentials: bool,
 }
 
+/// A token as it came.
+#[derive(Debug)]
+pub(super) struct Issued {
+    pub(super) account: String,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) secret: Secret,
+    pub(super) lives: Duration,
+    pub(super) with_credentials: bool,
+}
+
 /// A request for a token that is under way.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -131,7 +141,13 @@ impl Auth {
     }
 
     /// What a request for `scopes` is to carry now.
-    pub(super) fn authorize(&mut self, registry: &str, account: &str, scopes: &[Scope], now: Millis) -> Authorization {
+    pub(super) fn authorize(
+        &mut self,
+        registry: &str,
+        account: &str,
+        scopes: &[Scope],
+        now: Millis,
+    ) -> Authorization {
         let registry = self.registry(registry);
         registry.tokens.retain(|token| token.expires > now);
         let known = registry.accounts.get(account).map(|(account, _)| account);
@@ -245,10 +261,8 @@ impl Auth {
     }
 
     /// Keeps a token that lives this long from now.
-    pub(super) fn add_token(
-        &mut self, registry: &str, account: &str, scopes: Vec<Scope>, secret: Secret, lives: Duration,
-        with_credentials: bool, now: Millis,
-    ) {
+    pub(super) fn add_token(&mut self, registry: &str, issued: Issued, now: Millis) {
+        let Issued { account, scopes, secret, lives, with_credentials } = issued;
         self.serial += 1;
         let serial = self.serial;
         let registry = self.registry(registry);
@@ -258,7 +272,7 @@ impl Auth {
         registry.tokens.push(Token {
             secret,
             scopes,
-            account: account.to_string(),
+            account,
             expires: now + lives.saturating_sub(margin),
             serial,
             with_credentials,
@@ -267,10 +281,9 @@ impl Auth {
 
     /// A refresh token that came with a token replaces the one that we had.
     pub(super) fn renew(&mut self, registry: &str, account: &str, refresh: Secret) {
-        if let Some((Account::Found { credentials, .. }, _)) = self.registry(registry).accounts.get_mut(account) {
-            if matches!(credentials, Credentials::RefreshToken(_)) {
-                *credentials = Credentials::RefreshToken(refresh);
-            }
+        let found = self.registry(registry).accounts.get_mut(account);
+        if let Some((Account::Found { credentials: Credentials::RefreshToken(kept), .. }, _)) = found {
+            *kept = refresh;
         }
     }
 }

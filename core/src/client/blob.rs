@@ -1,5 +1,6 @@
 //! Blobs: content that jobs want by its digest, wherever it comes from, verified once for all of them.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -79,13 +80,20 @@ pub(super) struct Blob {
 #[derive(Debug)]
 enum Closing {
     /// In order; `fair` if it brought what its head had announced.
-    Ended { fair: bool },
+    Ended {
+        fair: bool,
+    },
     Broken(Error),
     Wrong(Error),
 }
 
 impl Blob {
-    pub(super) fn new(descriptor: Descriptor, document: bool, manifest: bool, sources: VecDeque<Source>) -> Blob {
+    pub(super) fn new(
+        descriptor: Descriptor,
+        document: bool,
+        manifest: bool,
+        sources: VecDeque<Source>,
+    ) -> Blob {
         Blob {
             digest: descriptor.digest,
             size: Some(descriptor.size).filter(|size| *size > 0),
@@ -441,7 +449,8 @@ impl Client {
     /// A round of payload is over and its hasher is at home: what now?
     fn settle(&mut self, id: BlobId) {
         let Some(blob) = self.blobs.get_mut(&id) else { return };
-        let (Some(closing), Some(hasher), Some(key)) = (blob.closing.take(), &blob.hasher, blob.exchange) else {
+        let (Some(closing), Some(hasher), Some(key)) = (blob.closing.take(), &blob.hasher, blob.exchange)
+        else {
             return;
         };
         let hashed = hasher.position();
@@ -618,7 +627,12 @@ impl Client {
     }
 
     /// Holds the bytes of a document to its descriptor.
-    pub(super) fn accept_document(&self, id: BlobId, bytes: &[u8], content_type: Option<&str>) -> Result<Content> {
+    pub(super) fn accept_document(
+        &self,
+        id: BlobId,
+        bytes: &[u8],
+        content_type: Option<&str>,
+    ) -> Result<Content> {
         let Some(blob) = self.blobs.get(&id) else { return Err(super::schedule::internal("a blob is gone")) };
         let actual = bytes.len() as u64;
         if let Some(expected) = blob.size.filter(|size| *size != actual) {
@@ -635,19 +649,20 @@ impl Client {
             return if is_whole { Ok(Content::Config(Arc::from(bytes))) } else { Err(mismatch()) };
         }
         let said = Some(&blob.descriptor.media_type).filter(|said| !said.as_str().is_empty());
-        let (document, _) = super::pull::read(bytes, content_type.or(said.map(MediaType::as_str)), &self.config.limits)
-            .map_err(|error| if is_whole { error.in_blob(blob.digest) } else { mismatch() })?;
+        let (document, _) =
+            super::pull::read(bytes, content_type.or(said.map(MediaType::as_str)), &self.config.limits)
+                .map_err(|error| if is_whole { error.in_blob(blob.digest) } else { mismatch() })?;
         // The digest of signed schema 1 is over its payload.
         if !is_whole && document.digest(algorithm) != blob.digest {
             return Err(mismatch());
         }
-        Ok(Content::Manifest(document))
+        Ok(Content::Manifest(Box::new(document)))
     }
 }
 
 /// What a document turned out to be.
 #[derive(Debug)]
 pub(super) enum Content {
-    Manifest(Document),
+    Manifest(Box<Document>),
     Config(super::SharedBytes),
 }

@@ -38,8 +38,8 @@ impl Client {
         self.hosts.reached(url.origin());
         self.hosts.answered(&registry, url.origin());
         let is_at_home = self.is_at_home(key, &url) && stayed(&head, &url);
-        let is_redirected =
-            self.exchanges.get(&key).is_some_and(|exchange| !exchange.trail.is_empty()) || !stayed(&head, &url);
+        let is_redirected = self.exchanges.get(&key).is_some_and(|exchange| !exchange.trail.is_empty())
+            || !stayed(&head, &url);
         if is_at_home && self.is_plain(&registry, &url) {
             self.warn(owner, |client, job| client.warn_plain(job, &registry));
         }
@@ -240,7 +240,8 @@ impl Client {
 
     /// The error body is there, as far as it came.
     fn refusal_read(&mut self, key: Key) {
-        let Some(url) = self.exchanges.get(&key).and_then(Exchange::round).map(|round| round.url.clone()) else {
+        let Some(url) = self.exchanges.get(&key).and_then(Exchange::round).map(|round| round.url.clone())
+        else {
             return;
         };
         let is_at_home = self.is_at_home(key, &url);
@@ -344,12 +345,15 @@ impl Client {
 
     /// The error for a document that is too long.
     fn over(&self, owner: Owner, actual: u64, limit: &'static str) -> Error {
-        if let Owner::Blob(blob) = owner {
-            if let Some((expected, digest)) = self.blobs.get(&blob).and_then(|blob| Some((blob.size?, blob.digest))) {
-                if expected <= self.config.limits.document_bytes {
-                    return Error::from(ErrorKind::SizeMismatch { expected, actual }).in_blob(digest);
-                }
-            }
+        let blob = match owner {
+            Owner::Blob(blob) => self.blobs.get(&blob),
+            _ => None,
+        };
+        let promised = blob.and_then(|blob| Some((blob.size?, blob.digest)));
+        if let Some((expected, digest)) =
+            promised.filter(|(size, _)| *size <= self.config.limits.document_bytes)
+        {
+            return Error::from(ErrorKind::SizeMismatch { expected, actual }).in_blob(digest);
         }
         let limits = &self.config.limits;
         let value = match limit {
@@ -453,7 +457,8 @@ impl Client {
         self.park(key);
         let detail = Some(detail.to_string()).filter(|detail| !detail.is_empty());
         let name = host(&url);
-        let broken = |reason| ErrorKind::ConnectionFailed { host: name.clone(), reason, detail: detail.clone() };
+        let broken =
+            |reason| ErrorKind::ConnectionFailed { host: name.clone(), reason, detail: detail.clone() };
         let mut budget = self.config.retries.budget;
         let mut is_fatal = false;
         let kind = match failure {
@@ -497,12 +502,21 @@ impl Client {
     }
 
     /// Tries again after a pause, from the start of the trail; answers when. The end if no budget is left.
-    pub(super) fn retry(&mut self, key: Key, error: Error, wait: Option<Duration>) -> Option<crate::time::Millis> {
+    pub(super) fn retry(
+        &mut self,
+        key: Key,
+        error: Error,
+        wait: Option<Duration>,
+    ) -> Option<crate::time::Millis> {
         self.retry_within(key, error, wait, self.config.retries.budget)
     }
 
     fn retry_within(
-        &mut self, key: Key, error: Error, wait: Option<Duration>, budget: u32,
+        &mut self,
+        key: Key,
+        error: Error,
+        wait: Option<Duration>,
+        budget: u32,
     ) -> Option<crate::time::Millis> {
         self.park(key);
         let exchange = self.exchanges.get_mut(&key)?;
@@ -564,7 +578,8 @@ impl Client {
     }
 
     fn is_plain(&mut self, registry: &str, url: &Url) -> bool {
-        !url.is_https() && self.hosts.endpoint(registry, &self.config).is_ok_and(|endpoint| !endpoint.is_loopback())
+        !url.is_https()
+            && self.hosts.endpoint(registry, &self.config).is_ok_and(|endpoint| !endpoint.is_loopback())
     }
 
     /// Whether this is the registry itself, to whom alone we say who we are.
@@ -664,4 +679,3 @@ fn long_window(head: &Head<'_>, most: Duration) -> bool {
     let Some((remaining, window)) = text.split_once(";w=") else { return false };
     remaining.trim() == "0" && window.trim().parse::<u64>().is_ok_and(|window| window > most.as_secs())
 }
-

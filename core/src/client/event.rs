@@ -19,6 +19,7 @@ pub type SharedBytes = Arc<[u8]>;
 
 /// What to do next.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // An event is moved once or twice and never kept.
 pub enum Output {
     /// Send this request.
     Start {
@@ -40,6 +41,7 @@ pub enum Output {
 
 /// Something to know or, where it says so, to answer. The one vocabulary of all hosts.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // An event is moved once or twice and never kept.
 #[non_exhaustive]
 pub enum Event {
     /// The reference names this document.
@@ -204,6 +206,7 @@ pub enum Warning {
 
 /// What a job came to.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // An event is moved once or twice and never kept.
 #[non_exhaustive]
 pub enum Outcome {
     /// Of a pull.

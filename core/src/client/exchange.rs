@@ -83,6 +83,7 @@ pub(super) struct Exchange {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Nearly every exchange has a round for most of its life.
 pub(super) enum State {
     /// Its owner decides when it goes on.
     Parked,
@@ -194,7 +195,11 @@ impl Exchange {
 
     /// A request for a manifest by its tag or digest.
     pub(super) fn manifest(
-        owner: Owner, registry: &str, repository: &str, reference: &str, accept: &[MediaType],
+        owner: Owner,
+        registry: &str,
+        repository: &str,
+        reference: &str,
+        accept: &[MediaType],
     ) -> Exchange {
         let target = Target::Registry(format!("/v2/{repository}/manifests/{reference}"));
         let mut exchange = Exchange::new(owner, registry, target, Class::Document);
@@ -256,7 +261,8 @@ pub(super) fn kept_fields(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
         .iter()
         .filter(|(name, value)| {
             let name = name.to_ascii_lowercase();
-            let is_kept = KEPT.contains(&name.as_str()) || name.contains("ratelimit") || name.contains("retry-after");
+            let is_kept =
+                KEPT.contains(&name.as_str()) || name.contains("ratelimit") || name.contains("retry-after");
             is_kept && value.len() <= MOST
         })
         .take(32)

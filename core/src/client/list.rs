@@ -4,13 +4,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::JobId;
 use super::conduct::at_url;
 use super::event::{Event, Listed, Outcome};
 use super::exchange::{About, Exchange, Key, Owner, Target};
 use super::hosts::Class;
 use super::machine::{Client, Work};
 use super::options::ListOptions;
-use super::JobId;
 use crate::error::ErrorKind;
 use crate::http::{Scope, Url};
 
@@ -88,7 +88,8 @@ impl Client {
         let page: Page = match serde_json::from_slice(bytes) {
             Ok(page) => page,
             Err(error) => {
-                let kind = ErrorKind::InvalidDocument { document: "list", reason: format!("not JSON: {error}") };
+                let kind =
+                    ErrorKind::InvalidDocument { document: "list", reason: format!("not JSON: {error}") };
                 return self.exchange_failed(key, at_url(kind.into(), url));
             }
         };

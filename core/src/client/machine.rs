@@ -1,10 +1,11 @@
 //! The root machine.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::auth::{Auth, Credentials};
+use super::auth::{Auth, Credentials, Issued};
 use super::backoff::Jitter;
 use super::blob::Blob;
 use super::event::{Event, Outcome, Warning};
@@ -13,8 +14,8 @@ use super::hosts::Hosts;
 use super::list::{List, Subject};
 use super::pull::Pull;
 use super::{
-    BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress, PullOptions,
-    SinkFailure,
+    BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress,
+    PullOptions, SinkFailure,
 };
 use crate::digest::{Digest, HashState, Hasher};
 use crate::error::{Error, ErrorKind, Misuse};
@@ -64,7 +65,7 @@ pub(super) struct Job {
 
 #[derive(Debug)]
 pub(super) enum Work {
-    Pull(Pull),
+    Pull(Box<Pull>),
     List(List),
     Check,
 }
@@ -97,7 +98,7 @@ impl Client {
     /// Starts a pull.
     pub fn pull(&mut self, now: Millis, reference: &Reference, options: PullOptions) -> JobId {
         self.advance(now);
-        let job = self.add_job(reference.familiar(), Work::Pull(Pull::new(reference, options)));
+        let job = self.add_job(reference.familiar(), Work::Pull(Box::new(Pull::new(reference, options))));
         self.begin_pull(job);
         self.pump();
         job
@@ -106,7 +107,10 @@ impl Client {
     /// Starts to fetch one blob by its digest, outside any image. The reference must have a digest.
     pub fn pull_blob(&mut self, now: Millis, reference: &Reference) -> JobId {
         self.advance(now);
-        let job = self.add_job(reference.familiar(), Work::Pull(Pull::new(reference, PullOptions::default())));
+        let job = self.add_job(
+            reference.familiar(),
+            Work::Pull(Box::new(Pull::new(reference, PullOptions::default()))),
+        );
         self.begin_blob(job);
         self.pump();
         job
@@ -230,7 +234,11 @@ impl Client {
     /// # Errors
     /// [`Misuse`] for an id that was never given out.
     pub fn handle_failure(
-        &mut self, now: Millis, id: ExchangeId, failure: Failure, detail: &str,
+        &mut self,
+        now: Millis,
+        id: ExchangeId,
+        failure: Failure,
+        detail: &str,
     ) -> Result<(), Misuse> {
         self.advance(now);
         let Some(key) = self.live(id)? else { return Ok(()) };
@@ -244,7 +252,11 @@ impl Client {
     /// # Errors
     /// [`Misuse`] for an id that was never given out.
     pub fn handle_sink_failure(
-        &mut self, now: Millis, blob: BlobId, failure: SinkFailure, detail: &str,
+        &mut self,
+        now: Millis,
+        blob: BlobId,
+        failure: SinkFailure,
+        detail: &str,
     ) -> Result<(), Misuse> {
         self.advance(now);
         self.known(blob)?;
@@ -258,11 +270,10 @@ impl Client {
         self.advance(now);
         let now = self.now;
         let key = self.rounds.get(&id).copied();
-        if let Some(round) = key.and_then(|key| self.exchanges.get_mut(&key)?.round_mut()) {
-            if round.reading != reading {
-                round.reading = reading;
-                round.heard = now;
-            }
+        let round = key.and_then(|key| self.exchanges.get_mut(&key)?.round_mut());
+        if let Some(round) = round.filter(|round| round.reading != reading) {
+            round.reading = reading;
+            round.heard = now;
         }
     }
 
@@ -279,7 +290,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse`] for an id that was never given out, or a second answer.
-    pub fn fetch(&mut self, now: Millis, blob: BlobId, have: u64, state: Option<&HashState>) -> Result<(), Misuse> {
+    pub fn fetch(
+        &mut self,
+        now: Millis,
+        blob: BlobId,
+        have: u64,
+        state: Option<&HashState>,
+    ) -> Result<(), Misuse> {
         self.advance(now);
         if self.answer(blob)? {
             self.fetch_blob(blob, have, state);
@@ -328,6 +345,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse`] for an id that was never given out, or a second answer.
+    #[allow(clippy::needless_pass_by_value)] // The host is done with it.
     pub fn refuse(&mut self, now: Millis, blob: BlobId, error: Error) -> Result<(), Misuse> {
         self.advance(now);
         if self.answer(blob)? {
@@ -341,7 +359,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Misuse`] for a question that was never put, or was answered.
-    pub fn credentials(&mut self, now: Millis, id: CredentialsId, found: Option<Credentials>) -> Result<(), Misuse> {
+    pub fn credentials(
+        &mut self,
+        now: Millis,
+        id: CredentialsId,
+        found: Option<Credentials>,
+    ) -> Result<(), Misuse> {
         self.advance(now);
         if self.auth.answered(id, found).is_none() {
             return Err(Misuse("an answer to a question for credentials that is not open"));
@@ -353,7 +376,14 @@ impl Client {
 
     /// Gives the machine a token that an earlier process was issued: what [`Event::TokenIssued`] said, and how long it
     /// has still to live.
-    pub fn add_token(&mut self, now: Millis, registry: &str, scope: &str, token: Secret, lives: core::time::Duration) {
+    pub fn add_token(
+        &mut self,
+        now: Millis,
+        registry: &str,
+        scope: &str,
+        token: Secret,
+        lives: core::time::Duration,
+    ) {
         self.advance(now);
         let scopes = Scope::parse_list(scope);
         let account = scopes
@@ -363,7 +393,8 @@ impl Client {
                 _ => None,
             })
             .unwrap_or_default();
-        self.auth.add_token(registry, &account, scopes, token, lives, false, now);
+        let issued = Issued { account, scopes, secret: token, lives, with_credentials: false };
+        self.auth.add_token(registry, issued, self.now);
     }
 
     /// How far a blob has come; `None` once it is done, given up, or was never wanted.

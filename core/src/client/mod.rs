@@ -37,10 +37,12 @@ mod request;
 mod schedule;
 mod tokens;
 
-pub use config::{Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport};
 pub use auth::Credentials;
-pub use machine::Client;
+pub use config::{
+    Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport,
+};
 pub use event::{Event, Listed, Outcome, Output, Progress, Pulled, PulledImage, SharedBytes, Warning};
+pub use machine::Client;
 pub use options::{Depth, ListOptions, PlatformChoice, PullOptions};
 pub use request::{BodyPlan, Failure, Flow, Reach, Request, RequestBody, SinkFailure, Store, Tls};
 
@@ -74,3 +76,6 @@ ids! {
     /// One question for credentials.
     CredentialsId,
 }
+
+#[cfg(test)]
+mod tests;

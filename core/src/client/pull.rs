@@ -1,5 +1,6 @@
 //! The pull job: reference, index, platform, manifest, config and layers.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -26,6 +27,7 @@ type Position = Vec<u32>;
 
 /// What a blob is to the job.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Trials are rare, and there are few uses.
 enum Use {
     /// What the reference names.
     Top,
@@ -230,7 +232,11 @@ impl Client {
             Use::Layer | Use::Single => (false, false),
         };
         let limits = &self.config.limits;
-        let cap = if document { ("document_bytes", limits.document_bytes) } else { ("blob_bytes", limits.blob_bytes) };
+        let cap = if document {
+            ("document_bytes", limits.document_bytes)
+        } else {
+            ("blob_bytes", limits.blob_bytes)
+        };
         if descriptor.size > cap.1 {
             let error = Error::from(ErrorKind::LimitExceeded { limit: cap.0, value: cap.1 });
             return self.fail(job, error.in_blob(descriptor.digest));
@@ -286,7 +292,7 @@ impl Client {
         self.event(Event::Document { job, blob: id, descriptor, bytes: bytes.clone() });
         let content = match &wanted {
             Use::Top | Use::Child(_) => match read(&bytes, Some(media_type.as_str()), &self.config.limits) {
-                Ok((document, _)) => Content::Manifest(document),
+                Ok((document, _)) => Content::Manifest(Box::new(document)),
                 Err(error) => return self.fail(job, error.in_blob(digest)),
             },
             _ => Content::Config(bytes),
@@ -315,7 +321,8 @@ impl Client {
                     _ => None,
                 };
                 let digest = digest.unwrap_or_else(|| document.digest(Algorithm::Sha256));
-                let descriptor = Descriptor::new(document.media_type.clone(), digest, document.raw.len() as u64);
+                let descriptor =
+                    Descriptor::new(document.media_type.clone(), digest, document.raw.len() as u64);
                 self.take_document(job, wanted, descriptor, document)
             }
             (Use::Config { lone }, Some(Content::Config(bytes))) => {
@@ -328,12 +335,9 @@ impl Client {
                 self.judge_trial(job, child, manifest, document, bytes)
             }
             (Use::Single, _) => {
-                if let Some(pull) = self.pull_of(job) {
-                    if let Some(digest) = pull.reference.digest().copied() {
-                        let kind = MediaType::parse("application/octet-stream");
-                        pull.top = Some(Descriptor::new(kind, digest, size));
-                    }
-                }
+                let Some(pull) = self.pull_of(job) else { return Ok(()) };
+                let kind = MediaType::parse("application/octet-stream");
+                pull.top = pull.reference.digest().map(|digest| Descriptor::new(kind, *digest, size));
                 Ok(())
             }
             _ => Ok(()),
@@ -353,13 +357,24 @@ impl Client {
     }
 
     /// A manifest or index arrived and holds.
-    fn take_document(&mut self, job: JobId, wanted: &Use, descriptor: Descriptor, document: &Document) -> Result<()> {
+    fn take_document(
+        &mut self,
+        job: JobId,
+        wanted: &Use,
+        descriptor: Descriptor,
+        document: &Document,
+    ) -> Result<()> {
         let Some(pull) = self.pull_of(job) else { return Ok(()) };
         let child = match wanted {
             Use::Child(child) => Some(child),
             _ => None,
         };
-        if child.is_none() && pull.top.as_ref().is_none_or(|top| top.size != descriptor.size || top.media_type != descriptor.media_type) {
+        if child.is_none()
+            && pull
+                .top
+                .as_ref()
+                .is_none_or(|top| top.size != descriptor.size || top.media_type != descriptor.media_type)
+        {
             let is_news = pull.top.is_none();
             pull.top = Some(descriptor.clone());
             if is_news {
@@ -388,7 +403,13 @@ impl Client {
         }
     }
 
-    fn take_index(&mut self, job: JobId, child: Option<&Child>, descriptor: &Descriptor, index: &Index) -> Result<()> {
+    fn take_index(
+        &mut self,
+        job: JobId,
+        child: Option<&Child>,
+        descriptor: &Descriptor,
+        index: &Index,
+    ) -> Result<()> {
         let limits = self.config.limits.clone();
         let Some(pull) = self.pull_of(job) else { return Ok(()) };
         let position = child.map(|child| child.position.clone()).unwrap_or_default();
@@ -456,7 +477,9 @@ impl Client {
                         others: index
                             .platforms()
                             .into_iter()
-                            .filter(|other| entry.platform.as_ref().map(Platform::normalized).as_ref() != Some(other))
+                            .filter(|other| {
+                                entry.platform.as_ref().map(Platform::normalized).as_ref() != Some(other)
+                            })
                             .collect(),
                     });
                 }
@@ -466,7 +489,11 @@ impl Client {
     }
 
     fn try_entry(
-        &mut self, job: JobId, base: &[u32], mut entries: VecDeque<(u32, Descriptor)>, is_trial: bool,
+        &mut self,
+        job: JobId,
+        base: &[u32],
+        mut entries: VecDeque<(u32, Descriptor)>,
+        is_trial: bool,
     ) -> Result<()> {
         let most = u64::from(self.config.limits.descriptors);
         let (number, entry) = loop {
@@ -503,7 +530,13 @@ impl Client {
     }
 
     /// A candidate that does not say what it is for: its config does.
-    fn try_manifest(&mut self, job: JobId, child: &Child, descriptor: Descriptor, manifest: &Manifest) -> Result<()> {
+    fn try_manifest(
+        &mut self,
+        job: JobId,
+        child: &Child,
+        descriptor: Descriptor,
+        manifest: &Manifest,
+    ) -> Result<()> {
         if !(manifest.config.media_type.is_config() || manifest.config.media_type.is_generic()) {
             return self.try_next(job, child);
         }
@@ -513,9 +546,15 @@ impl Client {
     }
 
     fn judge_trial(
-        &mut self, job: JobId, child: &Child, manifest: &Manifest, document: &Descriptor, config: &[u8],
+        &mut self,
+        job: JobId,
+        child: &Child,
+        manifest: &Manifest,
+        document: &Descriptor,
+        config: &[u8],
     ) -> Result<()> {
-        let platform = image::Config::parse(config, &self.config.limits).ok().and_then(|config| config.platform);
+        let platform =
+            image::Config::parse(config, &self.config.limits).ok().and_then(|config| config.platform);
         let Some(pull) = self.pull_of(job) else { return Ok(()) };
         let PlatformChoice::One(wanted) = pull.options.platform.clone() else { return Ok(()) };
         match platform {
@@ -532,25 +571,31 @@ impl Client {
                 self.keep_image(job, Some(&child), document.clone(), manifest, false)
             }
             other => {
-                if let Some(platform) = other.map(|platform| platform.normalized()) {
-                    if !pull.found.contains(&platform) {
-                        pull.found.push(platform);
-                    }
-                }
+                let platform = other.map(|platform| platform.normalized());
+                pull.found.extend(platform.filter(|platform| !pull.found.contains(platform)));
                 self.try_next(job, child)
             }
         }
     }
 
     fn take_manifest(
-        &mut self, job: JobId, child: Option<&Child>, descriptor: Descriptor, manifest: &Manifest,
+        &mut self,
+        job: JobId,
+        child: Option<&Child>,
+        descriptor: Descriptor,
+        manifest: &Manifest,
     ) -> Result<()> {
         self.keep_image(job, child, descriptor, manifest, true)
     }
 
     /// Notes the image and asks for what hangs below it. `with_config` unless that is there already.
     fn keep_image(
-        &mut self, job: JobId, child: Option<&Child>, descriptor: Descriptor, manifest: &Manifest, with_config: bool,
+        &mut self,
+        job: JobId,
+        child: Option<&Child>,
+        descriptor: Descriptor,
+        manifest: &Manifest,
+        with_config: bool,
     ) -> Result<()> {
         let Some(pull) = self.pull_of(job) else { return Ok(()) };
         let depth = pull.options.depth;
@@ -569,7 +614,11 @@ impl Client {
     }
 
     fn take_image(
-        &mut self, job: JobId, child: Option<&Child>, manifest: Descriptor, config: Option<Descriptor>,
+        &mut self,
+        job: JobId,
+        child: Option<&Child>,
+        manifest: Descriptor,
+        config: Option<Descriptor>,
         layers: Vec<Descriptor>,
     ) -> Result<()> {
         let Some(pull) = self.pull_of(job) else { return Ok(()) };
@@ -594,10 +643,9 @@ impl Client {
     fn compare_platform(&mut self, job: JobId, config: &[u8]) {
         let found = image::Config::parse(config, &self.config.limits).ok().and_then(|config| config.platform);
         let Some(pull) = self.pull_of(job) else { return };
-        if let (PlatformChoice::One(wanted), Some(found)) = (pull.options.platform.clone(), found) {
-            if !wanted.matches(&found) {
-                self.warn_once(job, Warning::PlatformMismatch { wanted, found });
-            }
+        let PlatformChoice::One(wanted) = pull.options.platform.clone() else { return };
+        if let Some(found) = found.filter(|found| !wanted.matches(found)) {
+            self.warn_once(job, Warning::PlatformMismatch { wanted, found });
         }
     }
 
@@ -623,7 +671,9 @@ fn pull_insert(pull: Option<&mut Pull>, id: BlobId, wanted: Use) {
 /// Reads a manifest or index. A `Content-Type` that is of no document at all is passed over if the document itself says
 /// what it is: what was said and found is for a warning.
 pub(super) fn read(
-    bytes: &[u8], content_type: Option<&str>, limits: &Limits,
+    bytes: &[u8],
+    content_type: Option<&str>,
+    limits: &Limits,
 ) -> Result<(Document, Option<(String, String)>)> {
     let said = content_type.map(MediaType::parse);
     match said {

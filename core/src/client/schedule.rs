@@ -6,7 +6,9 @@ use core::ops::Bound;
 
 use super::auth::{Authorization, Credentials, Pending, TOKEN_USER};
 use super::event::{Event, Output};
-use super::exchange::{Asked, Exchange, Key, Lock, Owner, Phase, Priority, Round, Sent, State, Target, TokenId};
+use super::exchange::{
+    Asked, Exchange, Key, Lock, Owner, Phase, Priority, Round, Sent, State, Target, TokenId,
+};
 use super::hosts::Class;
 use super::machine::Client;
 use super::request::{Reach, Request, RequestBody};
@@ -98,7 +100,8 @@ impl Client {
 
     /// Those that wait for this.
     pub(super) fn locked(&self, lock: Lock) -> alloc::vec::Vec<Key> {
-        let is_locked = |exchange: &Exchange| matches!(&exchange.state, State::Locked(other) if *other == lock);
+        let is_locked =
+            |exchange: &Exchange| matches!(&exchange.state, State::Locked(other) if *other == lock);
         self.exchanges.iter().filter(|(_, exchange)| is_locked(exchange)).map(|(key, _)| *key).collect()
     }
 
@@ -137,9 +140,9 @@ impl Client {
             return;
         }
         let is_wanted = |id: &TokenId| {
-            self.exchanges.values().any(|exchange| {
-                matches!(&exchange.state, State::Locked(Lock::Token(wanted)) if wanted == id)
-            })
+            self.exchanges
+                .values()
+                .any(|exchange| matches!(&exchange.state, State::Locked(Lock::Token(wanted)) if wanted == id))
         };
         let orphans: alloc::vec::Vec<TokenId> =
             self.auth.pending.keys().filter(|id| !is_wanted(id)).copied().collect();
@@ -216,7 +219,8 @@ impl Client {
                     }
                     let rank = self.exchanges.get(&key).map_or((0, 0), |exchange| exchange.rank);
                     let wanted = Wanted { registry, account, scopes, rank };
-                    let (id, fetch) = self.fetch_token(wanted, &realm, service, credentials, false);
+                    let (id, fetch) =
+                        self.fetch_token(wanted, &realm, service.as_deref(), credentials.as_ref(), false);
                     self.lock(key, Lock::Token(id));
                     // It does not wait for its turn in this pass, which is behind it already.
                     if let Err(error) = self.start(fetch) {
@@ -257,7 +261,8 @@ impl Client {
         self.next_exchange += 1;
         let (method, body) = (exchange.method, exchange.body.clone());
         let phase = Phase::Head;
-        exchange.state = State::Round(Round { id, url: url.clone(), phase, sent, range, heard: now, reading: true });
+        exchange.state =
+            State::Round(Round { id, url: url.clone(), phase, sent, range, heard: now, reading: true });
         self.rounds.insert(id, key);
         self.hosts.started(url.origin(), class);
         let request = Request { method, url, headers, body, reach, tls };
@@ -286,11 +291,15 @@ impl Client {
 
     /// Launches the request for a token. `no_form` forbids the `POST` of a refresh token.
     pub(super) fn fetch_token(
-        &mut self, wanted: Wanted, realm: &Url, service: Option<alloc::string::String>,
-        credentials: Option<Credentials>, no_form: bool,
+        &mut self,
+        wanted: Wanted,
+        realm: &Url,
+        service: Option<&str>,
+        credentials: Option<&Credentials>,
+        no_form: bool,
     ) -> (TokenId, Key) {
         let id = TokenId(self.next_key);
-        let request = TokenRequest::new(CLIENT_ID).service(service.as_deref()).scopes(&wanted.scopes);
+        let request = TokenRequest::new(CLIENT_ID).service(service).scopes(&wanted.scopes);
         let mut exchange =
             Exchange::new(Owner::Token(id), &wanted.registry, Target::Named(realm.clone()), Class::Token);
         exchange.rank = wanted.rank;
@@ -298,7 +307,7 @@ impl Client {
         exchange.headers.set("accept", "application/json");
         exchange.with_credentials = credentials.is_some();
         let mut is_form = false;
-        match &credentials {
+        match credentials {
             Some(Credentials::RefreshToken(secret)) if !no_form => {
                 is_form = true;
                 exchange.method = Method::Post;
@@ -346,7 +355,8 @@ impl Client {
         if is_allowed {
             return Ok(());
         }
-        let place = if to.host_kind() == HostKind::Loopback { "this machine" } else { "a link-local address" };
+        let place =
+            if to.host_kind() == HostKind::Loopback { "this machine" } else { "a link-local address" };
         forbidden(format!("{whose} of {} leads to {place}", from.origin()))
     }
 

@@ -2,11 +2,11 @@
 
 use alloc::string::{String, ToString};
 
-use super::auth::Credentials;
+use super::auth::{Authorization, Credentials, Issued};
+use super::conduct::at_url;
 use super::event::Event;
 use super::exchange::{Key, Lock, TokenId};
 use super::machine::Client;
-use super::conduct::at_url;
 use super::schedule::Wanted;
 use crate::error::Error;
 use crate::http::{TokenResponse, Url};
@@ -30,15 +30,14 @@ impl Client {
         if let Some(refresh) = response.refresh_token {
             self.auth.renew(&pending.registry, &pending.account, refresh);
         }
-        self.auth.add_token(
-            &pending.registry,
-            &pending.account,
-            pending.scopes,
-            response.token.clone(),
-            response.lifetime,
-            pending.with_credentials,
-            self.now,
-        );
+        let issued = Issued {
+            account: pending.account,
+            scopes: pending.scopes,
+            secret: response.token.clone(),
+            lives: response.lifetime,
+            with_credentials: pending.with_credentials,
+        };
+        self.auth.add_token(&pending.registry, issued, self.now);
         self.event(Event::TokenIssued {
             registry: pending.registry,
             scope,
@@ -56,7 +55,7 @@ impl Client {
         // Not every token server knows the POST; those that do not may take the refresh token as a password.
         if is_form && matches!(status, 400..=405 | 501) {
             let authorization = self.auth.authorize(&registry, &account, &pending_scopes(self, id), self.now);
-            if let super::auth::Authorization::Fetch {
+            if let Authorization::Fetch {
                 realm,
                 service,
                 credentials: Some(credentials @ Credentials::RefreshToken(_)),
@@ -72,7 +71,8 @@ impl Client {
                     .min()
                     .unwrap_or((0, 0));
                 let wanted = Wanted { registry, account, scopes: pending.scopes, rank };
-                let (next, _) = self.fetch_token(wanted, &realm, service, Some(credentials), true);
+                let (next, _) =
+                    self.fetch_token(wanted, &realm, service.as_deref(), Some(&credentials), true);
                 for key in waiting {
                     self.lock(key, Lock::Token(next));
                 }
