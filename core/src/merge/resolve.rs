@@ -288,7 +288,8 @@ impl Resolver {
                 _ => self.fresh()?,
             };
         }
-        if own.is_some_and(|own| own.name != NONE) {
+        // What loses a directory of its own layer loses what that layer put there.
+        if own.is_some_and(|own| own.name != NONE || contents == 0) {
             self.warn(WarningKind::DuplicateEntry, id);
         }
         let inside = self.trie.node(parent.node).own.contents;

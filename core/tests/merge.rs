@@ -1,0 +1,12 @@
+//! The rules of merging: by cases, by a model, by what the output looks like.
+
+#[path = "merge/cases.rs"]
+mod cases;
+#[path = "merge/model.rs"]
+mod model;
+#[path = "merge/output.rs"]
+mod output;
+#[path = "merge/random.rs"]
+mod random;
+#[path = "merge/stack.rs"]
+mod stack;

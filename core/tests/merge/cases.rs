@@ -1,0 +1,224 @@
+//! The corpus of `testdata/stacks`, every case by the tree, by both flattened tars and by the model.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use wharfie_core::merge::{Options, Order};
+use wharfie_core::tar::{Kind, Metadata, Mtime};
+
+use super::model;
+use super::stack::{Item, Shown, View, flatten, group, names, offsets, resolve, tar, view_of_tar, view_of_tree};
+
+#[derive(Deserialize)]
+struct File {
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    layers: Vec<Vec<Raw>>,
+    tree: Option<Vec<Raw>>,
+    error: Option<String>,
+    at: Option<[usize; 2]>,
+    #[serde(default)]
+    warnings: Vec<RawWarning>,
+    order: Option<Vec<String>>,
+    #[serde(default)]
+    keep_directory_symlink: bool,
+}
+
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct RawWarning {
+    kind: String,
+    layer: usize,
+    path: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    path: String,
+    r#type: Option<String>,
+    link: String,
+    mode: Option<u32>,
+    uid: u32,
+    gid: u32,
+    mtime: Option<i64>,
+    nanos: u32,
+    major: u32,
+    minor: u32,
+    xattrs: BTreeMap<String, String>,
+    data: String,
+    same: Option<String>,
+    implied: bool,
+}
+
+/// `\xNN` to a byte, `\\` to a backslash.
+fn bytes(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((byte, more)) = rest.split_first() {
+        rest = more;
+        if *byte != b'\\' {
+            out.push(*byte);
+        } else if let Some(more) = rest.strip_prefix(b"\\") {
+            out.push(b'\\');
+            rest = more;
+        } else {
+            let hex = std::str::from_utf8(&rest[1..3]).unwrap();
+            assert_eq!(rest[0], b'x', "{text}");
+            out.push(u8::from_str_radix(hex, 16).unwrap());
+            rest = &rest[3..];
+        }
+    }
+    out
+}
+
+impl Raw {
+    fn item(&self) -> Item {
+        let (kind, mode) = match self.r#type.as_deref() {
+            None => (Kind::File, 0o644),
+            Some("dir") => (Kind::Directory, 0o755),
+            Some("symlink") => (Kind::Symlink, 0o777),
+            Some("link") => (Kind::HardLink, 0o644),
+            Some("char") => (Kind::CharDevice { major: self.major, minor: self.minor }, 0o644),
+            Some("block") => (Kind::BlockDevice { major: self.major, minor: self.minor }, 0o644),
+            Some("fifo") => (Kind::Fifo, 0o644),
+            Some(other) => panic!("type {other}"),
+        };
+        let seconds = self.mtime.unwrap_or(if self.implied { 0 } else { 1000 });
+        let xattrs = self.xattrs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+        Item {
+            path: bytes(&self.path),
+            kind,
+            link: bytes(&self.link),
+            metadata: Metadata {
+                mode: self.mode.unwrap_or(mode),
+                uid: self.uid,
+                gid: self.gid,
+                mtime: Mtime { seconds, nanos: self.nanos },
+                xattrs,
+            },
+            data: bytes(&self.data),
+        }
+    }
+}
+
+fn expected(tree: &[Raw]) -> View {
+    let shown = |raw: &Raw| {
+        let Item { kind, link, metadata, data, .. } = raw.item();
+        Shown { kind, link, metadata, data, same: Vec::new() }
+    };
+    group(tree.iter().map(|raw| match &raw.same {
+        None => (bytes(&raw.path), shown(raw), bytes(&raw.path)),
+        Some(same) => {
+            let first = tree.iter().find(|raw| raw.path == *same && raw.same.is_none()).unwrap();
+            (bytes(&raw.path), shown(first), bytes(same))
+        }
+    }))
+}
+
+#[test]
+fn every_stack_of_the_corpus_shows_what_the_rules_say() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/stacks");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    let mut count = 0;
+    for file in files {
+        let rule = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let cases: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{rule}: {error}"));
+        for case in cases.case {
+            count += 1;
+            run(&rule, &case);
+        }
+    }
+    assert!(count > 100, "only {count} cases");
+}
+
+fn run(rule: &str, case: &Case) {
+    let name = format!("{rule}: {}", case.name);
+    let layers: Vec<Vec<Item>> =
+        case.layers.iter().map(|layer| layer.iter().map(Raw::item).collect()).collect();
+    let tars: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer)).collect();
+    let mut options = Options::default();
+    options.keep_directory_symlink = case.keep_directory_symlink;
+    // What the parser drops of overlays' own (L16) is not the model's.
+    let bare: Vec<Vec<Item>> = layers
+        .iter()
+        .map(|layer| {
+            let mut layer = layer.clone();
+            for item in &mut layer {
+                item.metadata.xattrs.retain(|name, _| {
+                    !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+                });
+            }
+            layer
+        })
+        .collect();
+    let model = model::view(&bare, case.keep_directory_symlink);
+
+    if let Some(code) = &case.error {
+        let [layer, item] = case.at.unwrap();
+        let (fault, ..) = model.clone().expect_err(&name);
+        assert_eq!((fault, model.unwrap_err()), (code.as_str(), (fault, layer, item)), "{name}: model");
+        for chunk in [usize::MAX, 1] {
+            for error in [
+                resolve(&tars, &options, chunk, true).map(drop).expect_err(&name),
+                flatten(&tars, &options, chunk).expect_err(&name),
+            ] {
+                assert_eq!(error.code(), code, "{name}: {error}");
+                let place = error.place();
+                assert_eq!(place.layer, Some(layer), "{name}: {error}");
+                assert_eq!(place.byte, Some(offsets(&tars[layer])[item]), "{name}: {error}");
+                assert!(place.entry.is_some(), "{name}: {error}");
+            }
+        }
+        return;
+    }
+
+    let expected = expected(case.tree.as_ref().unwrap_or_else(|| panic!("{name}: no tree")));
+    assert_eq!(model.unwrap_or_else(|fault| panic!("{name}: {fault:?}")), expected, "{name}: model");
+    for (chunk, reversed) in [(usize::MAX, false), (1, true)] {
+        let tree = resolve(&tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(view_of_tree(&tree, &tars), expected, "{name}: tree");
+        let warnings: Vec<RawWarning> = tree
+            .warnings()
+            .iter()
+            .map(|warning| RawWarning {
+                kind: warning.kind.code().into(),
+                layer: warning.layer,
+                path: warning.path.escape_ascii().to_string(),
+            })
+            .collect();
+        let mut wanted: Vec<&RawWarning> = case.warnings.iter().collect();
+        for warning in &warnings {
+            let at = wanted.iter().position(|wanted| *wanted == warning);
+            wanted.remove(at.unwrap_or_else(|| panic!("{name}: unexpected {warning:?}")));
+        }
+        assert!(wanted.is_empty(), "{name}: missing {wanted:?}");
+    }
+    for order in [Order::Stream, Order::Canonical] {
+        options.order = order;
+        let flat = flatten(&tars, &options, usize::MAX).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(view_of_tar(&flat, order), expected, "{name}: {} tar", order.name());
+        assert_eq!(flatten(&tars, &options, 1).unwrap(), flat, "{name}: byte by byte");
+        if let Some(wanted) = &case.order
+            && order == Order::Stream
+        {
+            assert_eq!(&names(&flat), wanted, "{name}: order");
+        }
+        // The flattened tar is a layer like any other: flattened again it is itself, in the order that stands still.
+        let again = flatten(&[flat.clone()], &options, usize::MAX).unwrap();
+        assert_eq!(view_of_tar(&again, order), expected, "{name}: flattened again");
+        assert_eq!(again, flat, "{name}: {} order stands still", order.name());
+    }
+}

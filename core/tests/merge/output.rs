@@ -1,0 +1,1 @@
+//! What the flattened tar is made of.

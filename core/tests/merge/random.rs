@@ -1,0 +1,192 @@
+//! Random stacks: the model, the tree and both flattened tars must show the same, or fail alike.
+//!
+//! `cargo test` runs some thousands. A million take the command
+//! `WHARFIE_STACKS=1000000 cargo test --release -p wharfie-core --test merge random`.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use wharfie_core::merge::{Options, Order};
+use wharfie_core::tar::{Kind, Metadata, Mtime};
+
+use super::model;
+use super::stack::{Item, flatten, resolve, tar, view_of_tar, view_of_tree};
+
+/// Names that collide, also as prefixes and in sorting.
+const NAMES: &[&str] = &["a", "b", "c", "a-", "\u{e9}"];
+const TARGETS: &[&str] = &[
+    "a", "b", "c", "a/b", "b/c", "../a", "../b/c", "/a", "/b/c", "/", ".", "..", "c/..", "b/../a", "a-", "./a/.",
+    "../../../c", ".wh.a", "nowhere",
+];
+
+#[derive(Clone, Debug)]
+enum Draft {
+    File(Vec<usize>, u8),
+    Directory(Vec<usize>),
+    Symlink(Vec<usize>, usize),
+    /// To one of the names that came before, or to any.
+    Link(Vec<usize>, prop::sample::Index),
+    LinkAny(Vec<usize>, Vec<usize>),
+    Node(Vec<usize>, u8),
+    Whiteout(Vec<usize>),
+    /// A whiteout of one of the names that came before.
+    WhiteoutOf(prop::sample::Index),
+    Opaque(Vec<usize>),
+    Parked(usize),
+    LinkParked(Vec<usize>, usize),
+    Root,
+}
+
+fn path() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0..NAMES.len(), 1..4)
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    prop_oneof![
+        8 => (path(), 0..3_u8).prop_map(|(path, size)| Draft::File(path, size)),
+        4 => path().prop_map(Draft::Directory),
+        4 => (path(), 0..TARGETS.len()).prop_map(|(path, target)| Draft::Symlink(path, target)),
+        6 => (path(), any::<prop::sample::Index>()).prop_map(|(path, target)| Draft::Link(path, target)),
+        1 => (path(), path()).prop_map(|(path, target)| Draft::LinkAny(path, target)),
+        1 => (path(), 0..4_u8).prop_map(|(path, kind)| Draft::Node(path, kind)),
+        3 => path().prop_map(Draft::Whiteout),
+        2 => any::<prop::sample::Index>().prop_map(Draft::WhiteoutOf),
+        2 => prop::collection::vec(0..NAMES.len(), 0..3).prop_map(Draft::Opaque),
+        1 => (0..2_usize).prop_map(Draft::Parked),
+        1 => (path(), 0..2_usize).prop_map(|(path, parked)| Draft::LinkParked(path, parked)),
+        1 => Just(Draft::Root),
+    ]
+}
+
+fn join(path: &[usize]) -> Vec<u8> {
+    path.iter().map(|name| NAMES[*name].as_bytes()).collect::<Vec<_>>().join(&b'/')
+}
+
+fn marked(path: &[u8]) -> Vec<u8> {
+    let at = path.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
+    [&path[..at], b".wh.", &path[at..]].concat()
+}
+
+/// Entries that differ in all that they can.
+fn items(drafts: &[Vec<Draft>]) -> Vec<Vec<Item>> {
+    let mut seen: Vec<Vec<u8>> = vec![b"a".to_vec()];
+    let mut number = 0_u32;
+    drafts
+        .iter()
+        .map(|layer| {
+            layer
+                .iter()
+                .map(|draft| {
+                    number += 1;
+                    let mut metadata = Metadata {
+                        mode: 0o600 + number % 0o177,
+                        uid: number,
+                        gid: number / 2,
+                        mtime: Mtime { seconds: i64::from(number), nanos: number % 3 },
+                        ..Metadata::default()
+                    };
+                    if number.is_multiple_of(5) {
+                        metadata.xattrs.insert(b"user.n".to_vec(), number.to_string().into_bytes());
+                    }
+                    let mut link = Vec::new();
+                    let mut data = Vec::new();
+                    let mut remember = |path: Vec<u8>| {
+                        seen.push(path.clone());
+                        path
+                    };
+                    let (path, kind) = match draft {
+                        Draft::File(path, size) => {
+                            data = format!("{number}.").repeat([0, 1, 200][usize::from(*size)]).into_bytes();
+                            (remember(join(path)), Kind::File)
+                        }
+                        Draft::Directory(path) => (remember(join(path)), Kind::Directory),
+                        Draft::Symlink(path, target) => {
+                            link = TARGETS[*target].as_bytes().to_vec();
+                            (remember(join(path)), Kind::Symlink)
+                        }
+                        Draft::Link(path, target) => {
+                            link = target.get(&seen).clone();
+                            (join(path), Kind::HardLink)
+                        }
+                        Draft::LinkAny(path, target) => {
+                            link = join(target);
+                            (join(path), Kind::HardLink)
+                        }
+                        Draft::Node(path, kind) => {
+                            let kind = [
+                                Kind::Fifo,
+                                Kind::CharDevice { major: 1, minor: number },
+                                Kind::BlockDevice { major: number, minor: 0 },
+                                Kind::CharDevice { major: 0, minor: 0 },
+                            ][usize::from(*kind)];
+                            (remember(join(path)), kind)
+                        }
+                        Draft::Whiteout(path) => (marked(&join(path)), Kind::File),
+                        Draft::WhiteoutOf(target) => (marked(target.get(&seen)), Kind::File),
+                        Draft::Opaque(path) => {
+                            let mut path = join(path);
+                            if !path.is_empty() {
+                                path.push(b'/');
+                            }
+                            path.extend_from_slice(b".wh..wh..opq");
+                            (path, Kind::File)
+                        }
+                        Draft::Parked(parked) => {
+                            data = format!("parked {number}").into_bytes();
+                            (format!(".wh..wh.plnk/{parked}").into_bytes(), Kind::File)
+                        }
+                        Draft::LinkParked(path, parked) => {
+                            link = format!(".wh..wh.plnk/{parked}").into_bytes();
+                            (join(path), Kind::HardLink)
+                        }
+                        Draft::Root => (Vec::new(), Kind::Directory),
+                    };
+                    Item { path, kind, link, metadata, data }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// One stack by all routes. One that the model refuses must fail at the same entry with the same code; then the entry
+/// is taken out and the rest goes on, so that few stacks are only errors.
+pub fn check(mut layers: Vec<Vec<Item>>, keep_directory_symlink: bool, chunk: usize) {
+    let mut options = Options::default();
+    options.keep_directory_symlink = keep_directory_symlink;
+    loop {
+        let tars: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer)).collect();
+        options.order = Order::Stream;
+        let expected = match model::view(&layers, keep_directory_symlink) {
+            Ok(expected) => expected,
+            Err((code, layer, item)) => {
+                let error = resolve(&tars, &options, chunk, false).map(drop).expect_err("the model refuses it");
+                let byte = super::stack::offsets(&tars[layer])[item];
+                let place = (error.place().layer, error.place().byte);
+                assert_eq!((error.code(), place), (code, (Some(layer), Some(byte))), "{error}");
+                layers[layer].remove(item);
+                continue;
+            }
+        };
+        let tree = resolve(&tars, &options, chunk, true).unwrap();
+        assert_eq!(view_of_tree(&tree, &tars), expected);
+        for order in [Order::Stream, Order::Canonical] {
+            options.order = order;
+            let flat = flatten(&tars, &options, chunk).unwrap();
+            assert_eq!(view_of_tar(&flat, order), expected);
+            assert_eq!(flatten(&[flat.clone()], &options, chunk).unwrap(), flat, "the order stands still");
+        }
+        return;
+    }
+}
+
+#[test]
+fn random_stacks_show_the_same_by_model_by_tree_and_by_tar() {
+    let cases = std::env::var("WHARFIE_STACKS").map_or(4_000, |cases| cases.parse().unwrap());
+    let layers = prop::collection::vec(prop::collection::vec(draft(), 0..10), 0..6);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&(layers, any::<bool>(), prop_oneof![Just(usize::MAX), 1..700_usize]), |(drafts, keep, chunk)| {
+            check(items(&drafts), keep, chunk);
+            Ok(())
+        })
+        .unwrap();
+}
