@@ -187,7 +187,7 @@ impl LayerIndex {
         if name.is_empty() && !matches!(kind, RowKind::Directory | RowKind::Opaque) {
             return Err(ErrorKind::InvalidTar { reason: "the root is not a directory".into() }.into());
         }
-        let path = || entry.path.clone();
+        let path = || name.clone();
         if role == Role::Parked {
             self.warnings.add(WarningKind::AufsEntry, self.layer, entry.header_at, path);
         }

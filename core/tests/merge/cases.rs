@@ -8,7 +8,9 @@ use wharfie_core::merge::{Options, Order};
 use wharfie_core::tar::{Kind, Metadata, Mtime};
 
 use super::model;
-use super::stack::{Item, Shown, View, flatten, group, names, offsets, resolve, tar, view_of_tar, view_of_tree};
+use super::stack::{
+    Item, Shown, View, flatten, group, names, offsets, resolve, tar, view_of_tar, view_of_tree,
+};
 
 #[derive(Deserialize)]
 struct File {
@@ -188,7 +190,8 @@ fn run(rule: &str, case: &Case) {
     let expected = expected(case.tree.as_ref().unwrap_or_else(|| panic!("{name}: no tree")));
     assert_eq!(model.unwrap_or_else(|fault| panic!("{name}: {fault:?}")), expected, "{name}: model");
     for (chunk, reversed) in [(usize::MAX, false), (1, true)] {
-        let tree = resolve(&tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let tree =
+            resolve(&tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(view_of_tree(&tree, &tars), expected, "{name}: tree");
         let warnings: Vec<RawWarning> = tree
             .warnings()
@@ -206,19 +209,24 @@ fn run(rule: &str, case: &Case) {
         }
         assert!(wanted.is_empty(), "{name}: missing {wanted:?}");
     }
-    for order in [Order::Stream, Order::Canonical] {
+    let mut canonical = Vec::new();
+    for order in [Order::Canonical, Order::Stream] {
         options.order = order;
         let flat = flatten(&tars, &options, usize::MAX).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(view_of_tar(&flat, order), expected, "{name}: {} tar", order.name());
-        assert_eq!(flatten(&tars, &options, 1).unwrap(), flat, "{name}: byte by byte");
+        assert!(flatten(&tars, &options, 1).unwrap() == flat, "{name}: byte by byte");
         if let Some(wanted) = &case.order
             && order == Order::Stream
         {
             assert_eq!(&names(&flat), wanted, "{name}: order");
         }
-        // The flattened tar is a layer like any other: flattened again it is itself, in the order that stands still.
-        let again = flatten(&[flat.clone()], &options, usize::MAX).unwrap();
-        assert_eq!(view_of_tar(&again, order), expected, "{name}: flattened again");
-        assert_eq!(again, flat, "{name}: {} order stands still", order.name());
+        // The flattened tar is a layer like any other, and canonical order does not hang on how layers were cut (L26).
+        let mut recut = Options::default();
+        recut.order = Order::Canonical;
+        let again = flatten(std::slice::from_ref(&flat), &recut, usize::MAX).unwrap();
+        if order == Order::Canonical {
+            canonical = flat;
+        }
+        assert!(again == canonical, "{name}: {} order flattened again", order.name());
     }
 }

@@ -12,7 +12,7 @@ use super::stack::{Item, Shown, View, group};
 type Path = Vec<Vec<u8>>;
 
 /// An error of the law: its code, the layer, the number of the entry.
-pub type Fault = (&'static str, usize, usize);
+pub(crate) type Fault = (&'static str, usize, usize);
 
 #[derive(Clone, Debug)]
 enum Tree {
@@ -35,7 +35,7 @@ enum Role {
 }
 
 /// What the layers show together, the lowest first.
-pub fn view(layers: &[Vec<Item>], keep_directory_symlink: bool) -> Result<View, Fault> {
+pub(crate) fn view(layers: &[Vec<Item>], keep_directory_symlink: bool) -> Result<View, Fault> {
     let mut model = Model { keep_directory_symlink, ..Model::default() };
     let mut below = Tree::Directory(None, BTreeMap::new());
     for (layer, items) in layers.iter().enumerate() {
@@ -169,7 +169,8 @@ impl Model {
         let mut path = parents.clone();
         path.push(name.clone());
         if item.kind == Kind::HardLink {
-            let (name, parents) = lexical(&item.link)?.split_last().map(|(n, p)| (n.clone(), p.to_vec())).unwrap();
+            let (name, parents) =
+                lexical(&item.link)?.split_last().map(|(n, p)| (n.clone(), p.to_vec())).unwrap();
             let mut target = self.follow(own, below, &parents, true)?;
             target.push(name);
             if target == path {
@@ -185,7 +186,10 @@ impl Model {
             }
             directory = child;
         }
-        if item.kind == Kind::Directory && self.keep_directory_symlink && self.symlink(own, below, &path).is_some() {
+        if item.kind == Kind::Directory
+            && self.keep_directory_symlink
+            && self.symlink(own, below, &path).is_some()
+        {
             let led = self.follow(own, below, &path, false);
             if led.is_ok_and(|led| self.is_directory(own, below, &led)) {
                 return Ok(());

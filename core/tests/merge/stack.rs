@@ -8,42 +8,45 @@ use wharfie_core::{Error, Limits};
 
 /// One entry of a layer's tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    pub path: Vec<u8>,
-    pub kind: Kind,
+pub(crate) struct Item {
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: Kind,
     /// The text of a symlink, the target of a hard link.
-    pub link: Vec<u8>,
-    pub metadata: Metadata,
-    pub data: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) metadata: Metadata,
+    pub(crate) data: Vec<u8>,
 }
 
 /// What a path is, as far as anyone can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    pub kind: Kind,
-    pub link: Vec<u8>,
-    pub metadata: Metadata,
-    pub data: Vec<u8>,
+pub(crate) struct Shown {
+    pub(crate) kind: Kind,
+    pub(crate) link: Vec<u8>,
+    pub(crate) metadata: Metadata,
+    pub(crate) data: Vec<u8>,
     /// The first by name of those that are names of the same file.
-    pub same: Vec<u8>,
+    pub(crate) same: Vec<u8>,
 }
 
 /// Everything that is shown, by path; the root only if a layer has an entry for it.
-pub type View = BTreeMap<Vec<u8>, Shown>;
+pub(crate) type View = BTreeMap<Vec<u8>, Shown>;
 
 /// Makes `same` of a view out of each path's inode, whatever numbers those.
-pub fn group<I: Ord + Clone>(paths: impl IntoIterator<Item = (Vec<u8>, Shown, I)>) -> View {
+pub(crate) fn group<I: Ord + Clone>(paths: impl IntoIterator<Item = (Vec<u8>, Shown, I)>) -> View {
     let mut firsts = BTreeMap::new();
     let paths: BTreeMap<Vec<u8>, (Shown, I)> =
         paths.into_iter().map(|(path, shown, inode)| (path, (shown, inode))).collect();
     for (path, (_, inode)) in &paths {
         firsts.entry(inode.clone()).or_insert_with(|| path.clone());
     }
-    paths.into_iter().map(|(path, (shown, inode))| (path, Shown { same: firsts[&inode].clone(), ..shown })).collect()
+    paths
+        .into_iter()
+        .map(|(path, (shown, inode))| (path, Shown { same: firsts[&inode].clone(), ..shown }))
+        .collect()
 }
 
 /// A layer's tar.
-pub fn tar(items: &[Item]) -> Vec<u8> {
+pub(crate) fn tar(items: &[Item]) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
         Header {
@@ -63,14 +66,14 @@ pub fn tar(items: &[Item]) -> Vec<u8> {
 }
 
 /// Where each entry's headers begin.
-pub fn offsets(tar: &[u8]) -> Vec<u64> {
+pub(crate) fn offsets(tar: &[u8]) -> Vec<u64> {
     let mut offsets = Vec::new();
     each_entry(tar, |entry, _| offsets.push(entry.header_at));
     offsets
 }
 
 /// The entries of a tar with their stored bytes.
-pub fn each_entry(tar: &[u8], mut with: impl FnMut(wharfie_core::tar::Entry, &[u8])) {
+pub(crate) fn each_entry(tar: &[u8], mut with: impl FnMut(wharfie_core::tar::Entry, &[u8])) {
     let mut parser = Parser::new(Limits::default());
     let mut rest = tar;
     loop {
@@ -91,7 +94,7 @@ pub fn each_entry(tar: &[u8], mut with: impl FnMut(wharfie_core::tar::Entry, &[u
 }
 
 /// Indexes one layer, fed in pieces of `chunk` bytes.
-pub fn scan(layer: usize, tar: &[u8], chunk: usize, limits: &Limits) -> Result<LayerIndex, Error> {
+pub(crate) fn scan(layer: usize, tar: &[u8], chunk: usize, limits: &Limits) -> Result<LayerIndex, Error> {
     let mut scan = Scan::new(layer, limits);
     for piece in tar.chunks(chunk) {
         scan.feed(piece)?;
@@ -100,10 +103,18 @@ pub fn scan(layer: usize, tar: &[u8], chunk: usize, limits: &Limits) -> Result<L
 }
 
 /// The merged tree; layers arrive from the top if `reversed`.
-pub fn resolve(tars: &[Vec<u8>], options: &Options, chunk: usize, reversed: bool) -> Result<Tree, Error> {
+pub(crate) fn resolve(
+    tars: &[Vec<u8>],
+    options: &Options,
+    chunk: usize,
+    reversed: bool,
+) -> Result<Tree, Error> {
     let mut resolver = Resolver::new(tars.len(), options)?;
-    let mut indexes =
-        tars.iter().enumerate().map(|(layer, tar)| scan(layer, tar, chunk, &options.limits)).collect::<Result<Vec<_>, _>>()?;
+    let mut indexes = tars
+        .iter()
+        .enumerate()
+        .map(|(layer, tar)| scan(layer, tar, chunk, &options.limits))
+        .collect::<Result<Vec<_>, _>>()?;
     if reversed {
         indexes.reverse();
     }
@@ -115,7 +126,7 @@ pub fn resolve(tars: &[Vec<u8>], options: &Options, chunk: usize, reversed: bool
 }
 
 /// What a tree shows.
-pub fn view_of_tree(tree: &Tree, tars: &[Vec<u8>]) -> View {
+pub(crate) fn view_of_tree(tree: &Tree, tars: &[Vec<u8>]) -> View {
     let shown = |node: &Node<'_>| {
         let data = node.body().map_or_else(Vec::new, |body| {
             assert!(body.sparse.is_none());
@@ -148,7 +159,7 @@ pub fn view_of_tree(tree: &Tree, tars: &[Vec<u8>]) -> View {
 }
 
 /// A driver over decoded layers in memory: the flattened tar, and what it promised on the way.
-pub fn flatten(tars: &[Vec<u8>], options: &Options, chunk: usize) -> Result<Vec<u8>, Error> {
+pub(crate) fn flatten(tars: &[Vec<u8>], options: &Options, chunk: usize) -> Result<Vec<u8>, Error> {
     let mut flatten = Flatten::new(tars.len(), options)?;
     let mut buffer = vec![0; chunk.clamp(1, 4096)];
     let mut output = Vec::new();
@@ -197,7 +208,7 @@ pub fn flatten(tars: &[Vec<u8>], options: &Options, chunk: usize) -> Result<Vec<
 
 /// What a tar of one root says, read strictly: each name once, links only to names that came before (L14), no
 /// whiteouts, and directories where the order wants them (L26).
-pub fn view_of_tar(tar: &[u8], order: Order) -> View {
+pub(crate) fn view_of_tar(tar: &[u8], order: Order) -> View {
     let mut paths: Vec<(Vec<u8>, Shown, Vec<u8>)> = Vec::new();
     let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut closed: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -252,7 +263,7 @@ pub fn view_of_tar(tar: &[u8], order: Order) -> View {
 }
 
 /// The names of a tar in order, links as `name -> target`.
-pub fn names(tar: &[u8]) -> Vec<String> {
+pub(crate) fn names(tar: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     each_entry(tar, |entry, _| {
         let name = entry.path.escape_ascii();
