@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::resolve::Stack;
-use super::trie::{NONE, ROOT, Slot, Trie};
+use super::trie::{NONE, ROOT, Slot, Trie, TrieNode};
 use super::warning::Warnings;
 use crate::error::{ErrorKind, Result};
 use crate::tar::{Counts, Kind, Metadata, Mtime, SparseMap};
@@ -113,7 +113,7 @@ impl Tree {
         drop((next, shown));
 
         let name_of = |id: u32| {
-            let (at, len) = all.get(id as usize).map_or((0, 0), |node| node.name_range());
+            let (at, len) = all.get(id as usize).map_or((0, 0), TrieNode::name_range);
             names.get(at as usize..(at + len) as usize).unwrap_or_default()
         };
         // Breadth first: the order in which they are numbered.

@@ -10,6 +10,8 @@ use wharfie_core::tar::{Kind, Metadata};
 use super::stack::{Item, Shown, View, group};
 
 type Path = Vec<Vec<u8>>;
+/// A path, what it shows, and its inode; a directory is its own.
+type Listed = (Vec<u8>, Shown, Result<usize, Vec<u8>>);
 
 /// An error of the law: its code, the layer, the number of the entry.
 pub(crate) type Fault = (&'static str, usize, usize);
@@ -298,7 +300,7 @@ impl Model {
         own.at(path).or_else(|| shown_below(own, below, path)).is_some_and(Tree::is_directory)
     }
 
-    fn list(&self, tree: &Tree, path: Vec<u8>, out: &mut Vec<(Vec<u8>, Shown, Result<usize, Vec<u8>>)>) {
+    fn list(&self, tree: &Tree, path: Vec<u8>, out: &mut Vec<Listed>) {
         match tree {
             Tree::Leaf(inode) => out.push((path, self.inodes[*inode].clone(), Ok(*inode))),
             Tree::Directory(metadata, children) => {
