@@ -2,6 +2,8 @@
 
 #[path = "merge/cases.rs"]
 mod cases;
+#[path = "merge/check.rs"]
+mod check;
 #[path = "merge/model.rs"]
 mod model;
 #[path = "merge/output.rs"]

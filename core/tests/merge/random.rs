@@ -5,11 +5,10 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use wharfie_core::merge::{Options, Order};
 use wharfie_core::tar::{Kind, Metadata, Mtime};
 
-use super::model;
-use super::stack::{Item, flatten, resolve, tar, view_of_tar, view_of_tree};
+use super::check::check;
+use super::stack::Item;
 
 /// Names that collide, also as prefixes and in sorting.
 const NAMES: &[&str] = &["a", "b", "c", "a-", "\u{e9}"];
@@ -165,39 +164,6 @@ fn items(drafts: &[Vec<Draft>]) -> Vec<Vec<Item>> {
                 .collect()
         })
         .collect()
-}
-
-/// One stack by all routes. One that the model refuses must fail at the same entry with the same code; then the entry
-/// is taken out and the rest goes on, so that few stacks are only errors.
-pub(crate) fn check(mut layers: Vec<Vec<Item>>, keep_directory_symlink: bool, chunk: usize) {
-    let mut options = Options::default();
-    options.keep_directory_symlink = keep_directory_symlink;
-    loop {
-        let tars: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer)).collect();
-        options.order = Order::Stream;
-        let expected = match model::view(&layers, keep_directory_symlink) {
-            Ok(expected) => expected,
-            Err((code, layer, item)) => {
-                let error =
-                    resolve(&tars, &options, chunk, false).map(drop).expect_err("the model refuses it");
-                let byte = super::stack::offsets(&tars[layer])[item];
-                let place = (error.place().layer, error.place().byte);
-                assert_eq!((error.code(), place), (code, (Some(layer), Some(byte))), "{error}");
-                layers[layer].remove(item);
-                continue;
-            }
-        };
-        let tree = resolve(&tars, &options, chunk, true).unwrap();
-        assert_eq!(view_of_tree(&tree, &tars), expected);
-        let stream = flatten(&tars, &options, chunk).unwrap();
-        assert_eq!(view_of_tar(&stream, Order::Stream), expected);
-        options.order = Order::Canonical;
-        let canonical = flatten(&tars, &options, chunk).unwrap();
-        assert_eq!(view_of_tar(&canonical, Order::Canonical), expected);
-        let recut = flatten(&[stream], &options, chunk).unwrap();
-        assert!(recut == canonical, "canonical order does not hang on how the layers were cut");
-        return;
-    }
 }
 
 #[test]
