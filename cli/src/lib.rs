@@ -1,9 +1,12 @@
 //! Wharfie's native host: it drives the machines of `wharfie-core` with this system's network, files and threads, and
 //! gives them a command line.
 
+pub mod cmd;
 pub mod codec;
 pub mod console;
 pub mod credentials;
 pub mod drive;
 pub mod export;
+pub mod layout;
+pub mod sample;
 pub mod store;

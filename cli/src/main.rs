@@ -1,2 +1,7 @@
 //! The `wharfie` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wharfie::cmd::main()
+}

@@ -6,7 +6,7 @@ mod size;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use wharfie_core::Error;
@@ -34,7 +34,7 @@ pub enum Mode {
 #[derive(Clone)]
 pub struct Console {
     mode: Mode,
-    started: Instant,
+    verbosity: u8,
     bars: Option<Arc<Bars>>,
 }
 
@@ -50,10 +50,15 @@ pub struct Task {
 }
 
 impl Console {
-    /// One of this mode.
-    pub fn new(mode: Mode) -> Console {
+    /// One of this mode, which traces HTTP at this level: 0, 1 or 2.
+    pub fn new(mode: Mode, verbosity: u8) -> Console {
         let bars = (mode == Mode::Bars).then(|| Arc::new(Bars::new()));
-        Console { mode, started: Instant::now(), bars }
+        Console { mode, verbosity, bars }
+    }
+
+    /// How much of the trace is wanted.
+    pub fn trace_level(&self) -> u8 {
+        self.verbosity
     }
 
     /// Bars if standard error is a terminal that can show them, lines otherwise.
@@ -128,11 +133,6 @@ impl Console {
         }
         let console = self.clone();
         Task { console, id: id.to_owned(), verb, bar, started: Instant::now(), begun_at: position, size }
-    }
-
-    /// The time since the program began.
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 }
 

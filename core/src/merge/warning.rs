@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 macro_rules! warning_kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = $code:literal),* $(,)?) => {
@@ -33,6 +34,20 @@ warning_kinds! {
     ZeroDevice = "zero_device",
     /// Attributes `trusted.overlay.*` or `user.overlay.*` were dropped (L16).
     OverlayXattrs = "overlay_xattrs",
+}
+
+impl fmt::Display for WarningKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WarningKind::ShadowedSymlink => {
+                "a directory of this layer takes the place of a lower layer's symlink (--keep-directory-symlink follows it)"
+            }
+            WarningKind::DuplicateEntry => "the layer has this name more than once; the last entry counts",
+            WarningKind::AufsEntry => "an entry of AUFS's own was left out",
+            WarningKind::ZeroDevice => "a device with number 0/0 stays a device",
+            WarningKind::OverlayXattrs => "overlay's own extended attributes were dropped",
+        })
+    }
 }
 
 /// One finding.

@@ -1,0 +1,455 @@
+//! The command line as clap reads it; the man pages and completions are made from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Container images without a container engine.
+///
+/// Pulls, verifies, inspects and exports OCI and Docker images. Images are named as docker names them (`alpine`,
+/// `ghcr.io/org/image:tag`, `host:5000/a/b@sha256:…`), or as `oci:DIR[:REF]` for an OCI layout; `sample:` is a small
+/// image built into the program. Data goes to standard output, everything else to standard error. The exit status is 0,
+/// 1 if it failed, 2 for wrong usage, 130 if it was interrupted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wharfie",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// What is said and how.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output options")]
+pub(super) struct OutputArgs {
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Show the HTTP exchanges, without secrets; twice for their headers
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// How progress is shown on standard error
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, value_name = "MODE")]
+    pub(super) progress: ProgressMode,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressMode {
+    /// Bars on a terminal, lines otherwise
+    Auto,
+    /// Bars
+    Bars,
+    /// One line for each thing that is done
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// None
+    None,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show an image's config and layers as JSON
+    Inspect(InspectArgs),
+    /// Show an image's manifest or index
+    Manifest(ManifestArgs),
+    /// Show an image's config
+    Config(ConfigArgs),
+    /// Show the digest that a name stands for
+    Digest(DigestArgs),
+    /// Write one blob, verified
+    Blob(BlobArgs),
+    /// List the tags of a repository
+    Tags(TagsArgs),
+    /// List the repositories of a registry
+    Repos(ReposArgs),
+    /// Fetch images into the local store
+    Pull(PullArgs),
+    /// Check every digest, size, diff_id and reference of an image
+    Validate(ValidateArgs),
+    /// Write the merged root file system of an image as a tar
+    Export(ExportArgs),
+    /// Look at and clean the local store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Check and keep credentials for a registry
+    Login(LoginArgs),
+    /// Forget the credentials for a registry
+    Logout(LogoutArgs),
+    /// Look at credentials
+    #[command(subcommand)]
+    Auth(AuthCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory; made if it is not there
+        directory: PathBuf,
+    },
+}
+
+/// How registries are reached.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Registry options")]
+pub(super) struct NetworkArgs {
+    /// Credentials, in place of those in files and helpers
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub(super) creds: Option<String>,
+    /// The only credential file to read [env: REGISTRY_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
+    /// Trust the certificates in this PEM file too; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Vec<PathBuf>,
+    /// Accept any certificate of the image's registry, and plain http
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Blobs fetched at once
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) jobs: Option<u32>,
+    /// Failures in a row, without progress, before giving up
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(super) retries: u32,
+    /// Seconds without an answer or a byte before a connection counts as broken
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) timeout: u64,
+}
+
+/// Where images are kept between runs.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Store options")]
+pub(super) struct StoreArgs {
+    /// The local store: an OCI layout [default: wharfie/store in the user's cache directory]
+    #[arg(long, value_name = "DIR", env = "WHARFIE_STORE")]
+    pub(super) store: Option<PathBuf>,
+    /// When to ask the registry what a tag stands for
+    #[arg(long, value_enum, default_value_t = PullMode::Always, value_name = "WHEN")]
+    pub(super) pull: PullMode,
+    /// Use nothing but the local store
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+/// When the registry is asked what a tag stands for. Blobs that are in the store are never fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PullMode {
+    /// Only if the store does not know it
+    Missing,
+    /// Every time
+    Always,
+    /// Never
+    Never,
+}
+
+/// Which image, and how it is had.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ImageArgs {
+    /// The image
+    pub(super) image: String,
+    #[command(flatten)]
+    pub(super) from: FromArgs,
+}
+
+/// How images are had.
+#[derive(Clone, Debug, Args)]
+pub(super) struct FromArgs {
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+/// Which image of an index.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PlatformArgs {
+    /// The platform to take from an index, as os/arch[/variant] [default: linux and this machine's architecture]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    /// Explain each digest instead: what it is over, and which URL takes it
+    #[arg(long)]
+    pub(super) digests: bool,
+    /// With --digests: as JSON (otherwise the output always is)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManifestArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// Show this platform's manifest instead of what the name stands for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// Exactly the registry's bytes
+    #[arg(long)]
+    pub(super) raw: bool,
+    /// A media type to ask for instead of all known ones; may be given more than once
+    #[arg(long, value_name = "TYPE")]
+    pub(super) accept: Vec<String>,
+    /// As indented JSON (the default, unless --raw)
+    #[arg(long, conflicts_with = "raw")]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    /// Exactly the registry's bytes
+    #[arg(long)]
+    pub(super) raw: bool,
+    /// As indented JSON (the default, unless --raw)
+    #[arg(long, conflicts_with = "raw")]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DigestArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// The digest of this platform's manifest instead of what the name stands for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// As JSON: digest, media type, size
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BlobArgs {
+    /// The repository and the blob's digest: IMAGE@DIGEST
+    pub(super) image: String,
+    #[command(flatten)]
+    pub(super) from: FromArgs,
+    /// Where to; `-` is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TagsArgs {
+    /// The repository
+    pub(super) repository: String,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Stop after this many
+    #[arg(long, value_name = "N")]
+    pub(super) most: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReposArgs {
+    /// The registry
+    pub(super) registry: String,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Stop after this many
+    #[arg(long, value_name = "N")]
+    pub(super) most: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PullArgs {
+    /// The images
+    #[arg(required = true)]
+    pub(super) images: Vec<String>,
+    #[command(flatten)]
+    pub(super) from: FromArgs,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    /// Every platform of an index
+    #[arg(long, conflicts_with = "platform")]
+    pub(super) all: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// Check only this platform of an index [default: all that are there]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    /// Where to; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: PathBuf,
+    /// The format [default: by the name of the output, else tar]
+    #[arg(long, value_enum)]
+    pub(super) format: Option<FormatArg>,
+    /// The compression level: gzip 1 to 12, zstd 1 to 22
+    #[arg(long, value_name = "N")]
+    pub(super) level: Option<u32>,
+    /// The order of entries
+    #[arg(long, value_enum, default_value_t = OrderArg::Stream)]
+    pub(super) order: OrderArg,
+    /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
+    #[arg(long)]
+    pub(super) keep_directory_symlink: bool,
+    /// No mtime later than this, in seconds since 1970 [env: SOURCE_DATE_EPOCH is not read]
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    pub(super) mtime: Option<i64>,
+    /// Where to put temporary files [default: beside the output, or the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
+    /// Report as JSON on standard error
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The formats of `export`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    /// Uncompressed
+    Tar,
+    /// gzip
+    #[value(name = "tar.gz", alias = "tgz")]
+    TarGz,
+    /// zstd
+    #[value(name = "tar.zst", alias = "tzst")]
+    TarZst,
+}
+
+/// The orders of `export`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OrderArg {
+    /// Top layer first, each layer in its own order: the fastest
+    Stream,
+    /// Sorted, parents first: independent of how the layers were cut
+    Canonical,
+}
+
+/// `store …`
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// List the images
+    Ls(StoreLsArgs),
+    /// Say how much space they take
+    Du(StoreLsArgs),
+    /// Remove what no image needs
+    Prune(StorePruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StoreLsArgs {
+    #[command(flatten)]
+    pub(super) at: StoreDirArgs,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StoreDirArgs {
+    /// The local store [default: wharfie/store in the user's cache directory]
+    #[arg(long, value_name = "DIR", env = "WHARFIE_STORE")]
+    pub(super) store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StorePruneArgs {
+    #[command(flatten)]
+    pub(super) at: StoreDirArgs,
+    /// Images as well: all of them
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Images as well: those not used for this many days
+    #[arg(long, value_name = "DAYS", conflicts_with = "all")]
+    pub(super) older_than: Option<u32>,
+    /// Only say what would go
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(super) registry: String,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    /// The user
+    #[arg(short, long)]
+    pub(super) username: Option<String>,
+    /// The password, which other users of this machine may see: --password-stdin is better
+    #[arg(short, long, conflicts_with = "password_stdin")]
+    pub(super) password: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(super) registry: String,
+    /// The only credential file to change [env: REGISTRY_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
+}
+
+/// `auth …`
+#[derive(Debug, Subcommand)]
+pub(super) enum AuthCommand {
+    /// Show each place that is searched for credentials, and what it gives, without secrets
+    Explain(AuthExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuthExplainArgs {
+    /// The image or the registry
+    pub(super) image: String,
+    /// Credentials, in place of those in files and helpers
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub(super) creds: Option<String>,
+    /// The only credential file to read [env: REGISTRY_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -1,0 +1,214 @@
+//! `export`
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+use wharfie_core::client::{Depth, PlatformChoice};
+use wharfie_core::codec::Format;
+use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::merge::{Options, Order};
+use wharfie_core::tar::Mtime;
+
+use super::args::{ExportArgs, FormatArg, OrderArg};
+use super::open::{self, Opened};
+use super::{interrupt, watch};
+use crate::console::{Bytes, Console, Task};
+use crate::drive::Cancel;
+use crate::export::{ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name};
+
+/// Warnings of one kind that are shown one by one.
+const SHOWN: u64 = 5;
+
+/// `export IMAGE -o FILE`
+pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
+    let to_stdout = arguments.output == Path::new("-");
+    // Everything that can be wrong with the options is said before anything is fetched.
+    let format = match arguments.format {
+        Some(FormatArg::Tar) => Format::Identity,
+        Some(FormatArg::TarGz) => Format::Gzip,
+        Some(FormatArg::TarZst) => Format::Zstd,
+        None => format_of_name(&arguments.output).unwrap_or(Format::Identity),
+    };
+    let mut options = ExportOptions::default();
+    options.format = format;
+    options.level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
+    format.level(options.level)?;
+    let mut merge = Options::default();
+    merge.order = match arguments.order {
+        OrderArg::Stream => Order::Stream,
+        OrderArg::Canonical => Order::Canonical,
+    };
+    merge.keep_directory_symlink = arguments.keep_directory_symlink;
+    merge.mtime_max = arguments.mtime.map(|seconds| Mtime { seconds, nanos: 0 });
+    options.merge = merge;
+    options.temp_dir = arguments.temp_dir.clone();
+    let sink = if to_stdout { Sink::stdout()? } else { Sink::File(checked(&arguments.output)?) };
+    let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
+
+    let image = &arguments.image;
+    let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Layers), console)?;
+    let local = local(&opened)?;
+    let cancel = Cancel::new();
+    interrupt::stops(&cancel);
+    options.cancel = cancel;
+    let progress = Shown::new(console, &local);
+    let report = export(&local, &options, sink, &progress).map_err(|error| error.in_image(&opened.name))?;
+    drop(progress);
+    warn(&report, console);
+    if arguments.json {
+        anstream::eprintln!("{}", report_json(&opened, &local, &report));
+        return Ok(());
+    }
+    let target = if to_stdout { "standard output".to_owned() } else { open::shown(&arguments.output) };
+    let layers = report.layers.len();
+    let size = if report.bytes == report.tar_bytes {
+        Bytes(report.bytes).to_string()
+    } else {
+        format!("{}, {} uncompressed", Bytes(report.bytes), Bytes(report.tar_bytes))
+    };
+    console.note(&format!(
+        "{}: {} entries of {layers} layers to {target} ({size}) in {:.1} s, every digest verified",
+        opened.name,
+        report.entries,
+        report.elapsed.as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// A file that can be written: its folder is there.
+fn checked(output: &Path) -> Result<std::path::PathBuf> {
+    let place = |kind: ErrorKind| Error::from(kind).at_path(open::shown(output));
+    if output.is_dir() {
+        let reason = "the output is a directory: name a file in it".to_owned();
+        return Err(place(ErrorKind::InvalidOption { reason }));
+    }
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let what = format!("the directory {}", open::shown(folder));
+        return Err(place(ErrorKind::NotFound { what, detail: None }));
+    }
+    Ok(output.to_owned())
+}
+
+/// The layers of an image, with the files that hold them.
+fn local(opened: &Opened) -> Result<LocalImage> {
+    let image = opened.image()?;
+    let place = |error: Error| error.in_image(&opened.name);
+    if let Some(manifest) = opened.document(&image.manifest)?.manifest() {
+        manifest.check_image().map_err(place)?;
+    }
+    let diff_ids = match &image.config {
+        Some(_) => Some(opened.config(image)?.diff_ids),
+        None => None,
+    };
+    let layers = image
+        .layers
+        .iter()
+        .map(|layer| LocalLayer { descriptor: layer.clone(), path: opened.layout.blob_path(&layer.digest) })
+        .collect();
+    Ok(LocalImage { layers, diff_ids })
+}
+
+/// Bars for each layer and for the output.
+struct Shown<'a> {
+    console: &'a Console,
+    image: &'a LocalImage,
+    layers: Mutex<BTreeMap<usize, Task>>,
+    output: Mutex<Option<Task>>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(console: &'a Console, image: &'a LocalImage) -> Shown<'a> {
+        Shown { console, image, layers: Mutex::default(), output: Mutex::default() }
+    }
+}
+
+impl Progress for Shown<'_> {
+    fn decoded(&self, layer: usize, position: u64, size: u64) {
+        let Ok(mut layers) = self.layers.lock() else { return };
+        let digest = self.image.layers.get(layer).map(|layer| watch::short(&layer.descriptor.digest));
+        let id = digest.unwrap_or_else(|| layer.to_string());
+        let task = layers.entry(layer).or_insert_with(|| self.console.task("reading", &id, 0, Some(size)));
+        task.position(position);
+        if position >= size {
+            if let Some(task) = layers.remove(&layer) {
+                task.done(size);
+            }
+        }
+    }
+
+    fn written(&self, position: u64, size: u64) {
+        let Ok(mut output) = self.output.lock() else { return };
+        let task = output.get_or_insert_with(|| self.console.task("writing", "the root", 0, Some(size)));
+        task.position(position);
+        if position >= size {
+            if let Some(task) = output.take() {
+                task.done(size);
+            }
+        }
+    }
+}
+
+fn warn(report: &Report, console: &Console) {
+    let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
+    for warning in report.warnings.iter() {
+        let count = shown.entry(warning.kind.code()).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            console.warn(&format!("layer {}, {}: {}", warning.layer, warning.path.escape_ascii(), warning.kind));
+        }
+    }
+    for kind in wharfie_core::merge::WarningKind::ALL {
+        let count = report.warnings.count(*kind);
+        if count > SHOWN {
+            console.warn(&format!("and {} more: {kind}", count - SHOWN));
+        }
+    }
+    for (position, layer) in report.layers.iter().enumerate() {
+        if let Some(mismatch) = &layer.mismatch {
+            console.warn(&format!("layer {position}: {mismatch}"));
+        }
+    }
+}
+
+fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
+    let layers: Vec<_> = report
+        .layers
+        .iter()
+        .zip(&image.layers)
+        .map(|(layer, local)| {
+            json!({
+                "digest": local.descriptor.digest.to_string(),
+                "diffId": layer.diff_id.to_string(),
+                "tarBytes": layer.tar_bytes,
+                "format": layer.format.name(),
+            })
+        })
+        .collect();
+    let warnings: Vec<_> = report
+        .warnings
+        .iter()
+        .map(|warning| {
+            json!({
+                "code": warning.kind.code(), "layer": warning.layer,
+                "entry": warning.path.escape_ascii().to_string(), "byte": warning.byte,
+            })
+        })
+        .collect();
+    let notes: serde_json::Map<_, _> =
+        report.counts.iter().filter(|(_, count)| *count > 0).map(|(note, count)| (note.code().to_owned(), json!(count))).collect();
+    json!({
+        "event": "exported",
+        "name": opened.name,
+        "digest": opened.pulled.top.digest.to_string(),
+        "entries": report.entries,
+        "tarBytes": report.tar_bytes,
+        "bytes": report.bytes,
+        "seconds": report.elapsed.as_secs_f64(),
+        "layers": layers,
+        "warnings": warnings,
+        "notes": notes,
+    })
+}

@@ -1,0 +1,28 @@
+//! Ctrl-C: the first stops what runs, cleanly; the second ends the process at once.
+
+use std::sync::{Mutex, Once};
+
+use crate::drive::Cancel;
+
+static RUNNING: Mutex<Vec<Cancel>> = Mutex::new(Vec::new());
+static LISTEN: Once = Once::new();
+
+/// The exit status of a process that was interrupted: 128 and the number of SIGINT.
+pub(super) const STATUS: u8 = 130;
+
+/// Has Ctrl-C stop this.
+pub(super) fn stops(cancel: &Cancel) {
+    if let Ok(mut running) = RUNNING.lock() {
+        running.push(cancel.clone());
+    }
+    LISTEN.call_once(|| {
+        // Without a handler the process just ends, and what is under a temporary name stays until the next prune.
+        let _ = ctrlc::set_handler(|| {
+            let Ok(running) = RUNNING.lock() else { return };
+            if running.iter().all(Cancel::is_cancelled) {
+                std::process::exit(i32::from(STATUS));
+            }
+            running.iter().for_each(Cancel::cancel);
+        });
+    });
+}

@@ -1,0 +1,296 @@
+//! From the name of an image to its documents and blobs on this machine: through a registry and the store, or out of an
+//! OCI layout.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharfie_core::client::{
+    Credentials, Depth, PlatformChoice, Pulled, PulledImage, RegistrySettings, Transport,
+};
+use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::image::{Config, Descriptor, Document, View};
+use wharfie_core::{Limits, Platform, Reference, Source, client};
+
+use super::args::{FromArgs, NetworkArgs, PullMode, StoreArgs};
+use super::{auth, watch};
+use crate::console::Console;
+use crate::credentials::Search;
+use crate::drive::{CredentialSource, Driver, NetworkOptions, PullOptions, When};
+use crate::layout::Layout;
+use crate::store::Store;
+
+/// The name of the image that is built into the program.
+const SAMPLE: &str = "sample:";
+
+/// An image whose documents are at hand.
+pub(super) struct Opened {
+    /// As the user named it, with what was implied.
+    pub(super) name: String,
+    /// The registry's name for it, if it is from one.
+    pub(super) reference: Option<Reference>,
+    /// Where its blobs are.
+    pub(super) layout: Layout,
+    /// What the name stands for, and what hangs below it.
+    pub(super) pulled: Pulled,
+    // Keeps what was unpacked for this run only.
+    _unpacked: Option<tempfile::TempDir>,
+}
+
+impl Opened {
+    /// Reads one of its documents.
+    pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        let limits = Limits::default();
+        let raw = self.layout.document(&descriptor.digest, &limits)?;
+        let media_type = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
+        Document::parse(&raw, media_type.as_deref(), &limits)
+            .map_err(|error| error.in_blob(descriptor.digest).in_image(&self.name))
+    }
+
+    /// The one image that was asked for by platform.
+    pub(super) fn image(&self) -> Result<&PulledImage> {
+        self.pulled.images.first().ok_or_else(|| {
+            let reason = "the index holds no manifest".to_owned();
+            Error::from(ErrorKind::NotAnImage { reason }).in_image(&self.name)
+        })
+    }
+
+    /// The bytes of an image's config and the view of it. Schema 1 has none of its own: it is made from the history,
+    /// without `diff_ids`.
+    pub(super) fn config(&self, image: &PulledImage) -> Result<Config> {
+        let limits = Limits::default();
+        let place = |error: Error| error.in_image(&self.name);
+        if let Some(config) = &image.config {
+            if !config.media_type.is_config() && !config.media_type.is_generic() {
+                let reason = format!("its config is `{}`", config.media_type);
+                return Err(place(ErrorKind::NotAnImage { reason }.into()));
+            }
+            let raw = self.layout.document(&config.digest, &limits).map_err(place)?;
+            return Config::parse(&raw, &limits).map_err(|error| place(error.in_blob(config.digest)));
+        }
+        match &self.document(&image.manifest)?.view {
+            View::Schema1(schema1) => schema1.config(&[], &limits).map_err(place),
+            _ => Err(place(ErrorKind::NotAnImage { reason: "it has no config".to_owned() }.into())),
+        }
+    }
+
+    /// The platforms of the index that the name stands for; none if it is no index.
+    pub(super) fn platforms(&self) -> Result<Vec<Platform>> {
+        if !self.pulled.top.media_type.is_index() {
+            return Ok(Vec::new());
+        }
+        let top = self.document(&self.pulled.top)?;
+        Ok(top.index().map(wharfie_core::image::Index::platforms).unwrap_or_default())
+    }
+}
+
+/// Reads `--platform`: Linux on this machine's architecture if it is not given.
+pub(super) fn platform(asked: Option<&str>) -> Result<Platform> {
+    let own = Platform::new("linux", std::env::consts::ARCH).normalized();
+    match asked {
+        Some(asked) => Platform::parse_with(asked, &own),
+        None => Ok(own),
+    }
+}
+
+/// Which images of an index, and how far down.
+pub(super) fn options(platform: PlatformChoice, depth: Depth) -> client::PullOptions {
+    client::PullOptions { platform, depth, ..client::PullOptions::default() }
+}
+
+/// Opens an image.
+pub(super) fn open(
+    name: &str,
+    from: &FromArgs,
+    options: client::PullOptions,
+    console: &Console,
+) -> Result<Opened> {
+    if name == SAMPLE {
+        return open_sample(options, console);
+    }
+    match Source::parse(name)? {
+        Source::Registry(reference) => {
+            let reference = reference.or_latest();
+            let driver = driver(from, console)?;
+            let name = reference.to_string();
+            let pull = pull_options(options, &from.store);
+            let pulled = driver.pull(&reference, &pull).map_err(|error| error.in_image(&name))?;
+            let layout = Layout::at(driver.store().root());
+            Ok(Opened {
+                name,
+                reference: Some(pulled.reference),
+                layout,
+                pulled: pulled.image,
+                _unpacked: None,
+            })
+        }
+        Source::Local(local) => open_layout(name, &local, options, console),
+        _ => Err(unsupported(name)),
+    }
+}
+
+fn open_layout(
+    name: &str,
+    local: &wharfie_core::source::Local,
+    options: client::PullOptions,
+    console: &Console,
+) -> Result<Opened> {
+    use wharfie_core::source::Transport as Kept;
+    let path = Path::new(&local.path);
+    let layout = match local.transport {
+        Kept::OciLayout => Layout::open(path)?,
+        Kept::Path if path.is_dir() => Layout::open(path)?,
+        Kept::Path if !path.exists() => {
+            return Err(Error::from(ErrorKind::NotFound { what: local.path.clone(), detail: None }));
+        }
+        _ => return Err(unsupported(name)),
+    };
+    let top = layout.find(local.reference.as_deref())?;
+    let pulled =
+        layout.walk(&top, options, &watch::Notes::new(console)).map_err(|error| error.in_image(name))?;
+    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None })
+}
+
+fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
+    let folder = tempfile::tempdir().map_err(|error| ErrorKind::LocalIo {
+        operation: "making a temporary directory",
+        reason: error.to_string(),
+    })?;
+    crate::sample::unpack(folder.path())?;
+    let layout = Layout::open(folder.path())?;
+    let top = layout.find(None)?;
+    let pulled =
+        layout.walk(&top, options, &watch::Notes::new(console)).map_err(|error| error.in_image(SAMPLE))?;
+    Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder) })
+}
+
+fn unsupported(name: &str) -> Error {
+    let transport = name.split_once(':').map_or("path", |(transport, _)| transport).to_owned();
+    let reason = "this version reads registries and OCI layouts (`oci:DIR[:REF]`)".to_owned();
+    ErrorKind::UnsupportedTransport { transport, reason }.into()
+}
+
+/// What the options say of when to ask.
+pub(super) fn pull_options(image: client::PullOptions, store: &StoreArgs) -> PullOptions {
+    let when = match store.pull {
+        PullMode::Always => When::Always,
+        PullMode::Missing => When::Missing,
+        PullMode::Never => When::Never,
+    };
+    let mut options = PullOptions::default();
+    options.image = image;
+    options.when = if store.offline { When::Missing } else { when };
+    options
+}
+
+/// The store that the options name.
+pub(super) fn store(dir: Option<&Path>) -> Result<Store> {
+    Store::open(match dir {
+        Some(dir) => dir.to_owned(),
+        None => Store::default_dir()?,
+    })
+}
+
+/// A driver on the store that the options name.
+pub(super) fn driver(from: &FromArgs, console: &Console) -> Result<Driver> {
+    let store = store(from.store.store.as_deref())?;
+    let search = auth::search(from.network.creds.as_deref(), from.network.authfile.as_deref());
+    driver_with(
+        &from.network,
+        from.store.offline,
+        store,
+        Arc::new(Found { search, console: console.clone() }),
+        console,
+    )
+}
+
+/// A driver for what needs no images: lists and logins. Its store is a folder that goes with it.
+pub(super) fn network_driver(
+    network: &NetworkArgs,
+    console: &Console,
+) -> Result<(Driver, tempfile::TempDir)> {
+    let search = auth::search(network.creds.as_deref(), network.authfile.as_deref());
+    passing_driver(network, Arc::new(Found { search, console: console.clone() }), console)
+}
+
+fn passing_driver(
+    network: &NetworkArgs,
+    credentials: Arc<dyn CredentialSource>,
+    console: &Console,
+) -> Result<(Driver, tempfile::TempDir)> {
+    let folder = tempfile::tempdir().map_err(|error| ErrorKind::LocalIo {
+        operation: "making a temporary directory",
+        reason: error.to_string(),
+    })?;
+    let store = Store::open(folder.path())?;
+    Ok((driver_with(network, false, store, credentials, console)?, folder))
+}
+
+fn driver_with(
+    network: &NetworkArgs,
+    offline: bool,
+    store: Store,
+    credentials: Arc<dyn CredentialSource>,
+    console: &Console,
+) -> Result<Driver> {
+    let mut options = NetworkOptions::default();
+    options.user_agent =
+        concat!("wharfie/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")").to_owned();
+    options.ca = network.ca.clone();
+    options.offline = offline;
+    options.retries = network.retries;
+    options.timeout = Duration::from_secs(network.timeout);
+    if let Some(jobs) = network.jobs {
+        options.jobs = jobs;
+    }
+    if network.insecure {
+        options.default_registry = RegistrySettings { transport: Transport::Insecure };
+    }
+    let driver = Driver::new(options, store, credentials, Arc::new(watch::Watch::new(console)))?;
+    super::interrupt::stops(driver.cancel());
+    Ok(driver)
+}
+
+/// Checks credentials with their registry.
+pub(super) fn check(
+    registry: &str,
+    credentials: &Credentials,
+    network: &NetworkArgs,
+    console: &Console,
+) -> Result<bool> {
+    let (driver, _folder) = passing_driver(network, Arc::new(Given(credentials.clone())), console)?;
+    let taken = driver.check(registry)?;
+    if !taken {
+        console.warn(&format!("{registry} asks for no credentials: they could not be checked"));
+    }
+    Ok(taken)
+}
+
+struct Given(Credentials);
+
+impl CredentialSource for Given {
+    fn find(&self, _: &str, _: Option<&str>) -> Option<Credentials> {
+        Some(self.0.clone())
+    }
+}
+
+/// What the files and helpers have; those that do not work are warned about.
+struct Found {
+    search: Search,
+    console: Console,
+}
+
+impl CredentialSource for Found {
+    fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        let finding = self.search.find(registry, repository);
+        for (place, reason) in finding.broken() {
+            self.console.warn(&format!("credentials from {place}: {reason}"));
+        }
+        finding.credentials
+    }
+}
+
+/// A path as text, for messages.
+pub(super) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

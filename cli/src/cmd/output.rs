@@ -1,0 +1,56 @@
+//! Standard output: data, and nothing else.
+
+use std::io::{ErrorKind as IoKind, Write as _};
+
+use serde_json::Value;
+use wharfie_core::error::{Error, ErrorKind, Result};
+
+/// Writes bytes as they are.
+///
+/// A reader that went away (`| head`) has what it wanted: the process ends there, successfully, as other tools do.
+pub(super) fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            let reason = error.to_string();
+            Err(Error::from(ErrorKind::LocalIo { operation: "writing to standard output", reason }))
+        }
+    }
+}
+
+/// Writes lines.
+pub(super) fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) -> Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.to_string());
+        text.push('\n');
+    }
+    write(text.as_bytes())
+}
+
+/// Writes one JSON value, indented.
+pub(super) fn json(value: &Value) -> Result<()> {
+    lines([format!("{value:#}")])
+}
+
+/// Writes rows as columns, each as wide as its widest cell; the header only where a person may read it.
+pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Result<()> {
+    let mut widths = header.map(|cell| cell.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        line.trim_end().to_owned()
+    };
+    let header = line(header);
+    let rows = rows.iter().map(|row| line(std::array::from_fn(|column| row[column].as_str())));
+    lines(std::iter::once(header).chain(rows))
+}

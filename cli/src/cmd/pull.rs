@@ -1,0 +1,55 @@
+//! `pull`
+
+use serde_json::json;
+use wharfie_core::client::{Depth, PlatformChoice};
+use wharfie_core::error::Result;
+
+use super::args::PullArgs;
+use super::list::registry_reference;
+use super::{open, output};
+use crate::console::{Bytes, Console};
+
+/// `pull IMAGE…`
+pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
+    // Every name is read before the first image is fetched.
+    let references: Vec<_> = arguments
+        .images
+        .iter()
+        .map(|name| registry_reference(name).map(|name| name.or_latest()))
+        .collect::<Result<_>>()?;
+    let platform = if arguments.all {
+        PlatformChoice::All
+    } else {
+        PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?)
+    };
+    let driver = open::driver(&arguments.from, console)?;
+    let options = open::pull_options(open::options(platform, Depth::Layers), &arguments.from.store);
+    for reference in references {
+        let name = reference.to_string();
+        let pulled = driver.pull(&reference, &options).map_err(|error| error.in_image(&name))?;
+        let top = &pulled.image.top;
+        let layers: usize = pulled.image.images.iter().map(|image| image.layers.len()).sum();
+        let received = pulled.image.received;
+        let came = if pulled.from_store || received == 0 {
+            "nothing to fetch".to_owned()
+        } else {
+            Bytes(received).to_string()
+        };
+        console.note(&format!("{}: {layers} layers, {came}, verified", reference.familiar()));
+        if arguments.json {
+            let images: Vec<_> = pulled.image.images.iter().map(super::inspect::image_json).collect();
+            output::json(&json!({
+                "reference": reference.to_string(),
+                "digest": top.digest.to_string(),
+                "mediaType": top.media_type.as_str(),
+                "size": top.size,
+                "received": received,
+                "images": images,
+                "store": open::shown(driver.store().root()),
+            }))?;
+        } else {
+            output::lines([format!("{}@{}", reference.name(), top.digest)])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The driver's reports, as the console shows them.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use wharfie_core::Digest;
+use wharfie_core::client::{Event, Warning};
+
+use crate::console::{Console, Task};
+use crate::drive::{Observer, Transfer, TransferState};
+
+/// Says what is worth to know of a job's events.
+pub(super) struct Notes {
+    console: Console,
+}
+
+impl Notes {
+    pub(super) fn new(console: &Console) -> Notes {
+        Notes { console: console.clone() }
+    }
+}
+
+impl Observer for Notes {
+    fn event(&self, event: &Event) {
+        let console = &self.console;
+        match event {
+            Event::Chosen { wanted, taken, others, descriptor, .. } => {
+                let taken = taken
+                    .as_ref()
+                    .map_or_else(|| "an entry without a platform".to_owned(), ToString::to_string);
+                let mut text = format!("platform {taken}");
+                if taken != wanted.to_string() {
+                    text = format!("{text} for {wanted}");
+                }
+                if !others.is_empty() {
+                    let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+                    text = format!("{text}, out of {} others: {}", others.len(), others.join(", "));
+                }
+                console.note(&format!("{text} ({})", descriptor.digest));
+            }
+            Event::Retrying { host, attempt, delay, reason, .. } => {
+                let delay = delay.as_secs_f64();
+                console.warn(&format!("{reason}: trying {host} again in {delay:.1} s (after try {attempt})"));
+            }
+            Event::BlobRewound { to: 0, reason, .. } => {
+                console.warn(&format!("{reason}: fetched again from the start"))
+            }
+            Event::Warning { warning, .. } => console.warn(&words(warning)),
+            _ => {}
+        }
+    }
+}
+
+fn words(warning: &Warning) -> String {
+    match warning {
+        Warning::PlainHttp { registry } => {
+            format!("{registry} is spoken to by plain http: others on the way can read and change it")
+        }
+        Warning::MediaTypeMismatch { digest, said, found } => {
+            format!("{digest} is said to be `{said}` and is `{found}`")
+        }
+        Warning::PlatformMismatch { wanted, found } => {
+            format!("the name stands for one image only, and it is for {found}, not {wanted}")
+        }
+        Warning::ForeignLayerSkipped { digest } => {
+            format!("the layer {digest} may not be distributed, and was left out")
+        }
+        Warning::Registry { registry, text } => format!("{registry} says: {text}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Shows transfers, events and the trace.
+pub(super) struct Watch {
+    notes: Notes,
+    tasks: Mutex<BTreeMap<Digest, Task>>,
+}
+
+impl Watch {
+    pub(super) fn new(console: &Console) -> Watch {
+        Watch { notes: Notes::new(console), tasks: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+/// A digest as short as people say it.
+pub(super) fn short(digest: &Digest) -> String {
+    digest.hex().chars().take(12).collect()
+}
+
+impl Observer for Watch {
+    fn event(&self, event: &Event) {
+        self.notes.event(event);
+    }
+
+    fn transfer(&self, transfer: &Transfer) {
+        let Ok(mut tasks) = self.tasks.lock() else { return };
+        let digest = transfer.digest;
+        let state = match transfer.state {
+            TransferState::Present => return,
+            TransferState::Done => {
+                if let Some(task) = tasks.remove(&digest) {
+                    task.done(transfer.position);
+                }
+                return;
+            }
+            TransferState::Stopped => {
+                tasks.remove(&digest);
+                return;
+            }
+            TransferState::Waiting => "another process fetches it",
+            TransferState::Replaying => "checking what is there",
+            TransferState::Verifying => "verifying",
+            _ => "",
+        };
+        let begin = || self.notes.console.task("pulling", &short(&digest), transfer.position, transfer.size);
+        let task = tasks.entry(digest).or_insert_with(begin);
+        task.position(transfer.position);
+        task.state(state);
+    }
+
+    fn trace(&self, _level: u8, line: &str) {
+        self.notes.console.trace(line);
+    }
+
+    fn trace_level(&self) -> u8 {
+        self.notes.console.trace_level()
+    }
+}

@@ -1,0 +1,212 @@
+//! An OCI layout in a directory, read only (image-spec `image-layout.md`).
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use wharfie_core::client::{Client, Config, Event, Outcome, Output, PullOptions, Pulled};
+use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::image::{Descriptor, Document};
+use wharfie_core::{Digest, Limits, MediaType, Millis, Reference};
+
+use crate::drive::Observer;
+
+/// A layout; nothing in it is trusted before its digest held.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout in a directory that is known to hold one.
+    pub fn at(root: impl Into<PathBuf>) -> Layout {
+        Layout { root: root.into() }
+    }
+
+    /// Opens the layout in a directory.
+    ///
+    /// # Errors
+    /// `not_found` if there is none, `invalid_document` if it is of another version.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Layout> {
+        let root = root.into();
+        let marker = read(&root.join("oci-layout"), 4096).map_err(|error| match error.code() {
+            "not_found" => {
+                let what = format!("an OCI layout in {} (it has no file `oci-layout`)", root.display());
+                Error::from(ErrorKind::NotFound { what, detail: None })
+            }
+            _ => error,
+        })?;
+        let version = serde_json::from_slice::<serde_json::Value>(&marker).ok();
+        let version = version.as_ref().and_then(|marker| marker.get("imageLayoutVersion")?.as_str());
+        match version {
+            Some(version) if version.starts_with("1.") => Ok(Layout { root }),
+            _ => {
+                let reason = format!("`imageLayoutVersion` is {}, not 1.x", version.unwrap_or("missing"));
+                let error = Error::from(ErrorKind::InvalidDocument { document: "oci-layout", reason });
+                Err(error.at_path(root.display().to_string()))
+            }
+        }
+    }
+
+    /// Its directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a blob is, or would be.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The size of a blob; `None` if it is not there.
+    pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        let metadata = std::fs::metadata(self.blob_path(digest)).ok()?;
+        metadata.is_file().then(|| metadata.len())
+    }
+
+    /// Reads a document and checks its digest.
+    ///
+    /// # Errors
+    /// `not_found`, `digest_mismatch`, `limit_exceeded`, `local_io`.
+    pub fn document(&self, digest: &Digest, limits: &Limits) -> Result<Vec<u8>> {
+        let path = self.blob_path(digest);
+        let raw = read(&path, limits.document_bytes).map_err(|error| error.in_blob(*digest))?;
+        let actual = Digest::of(digest.algorithm(), &raw);
+        if actual == *digest {
+            return Ok(raw);
+        }
+        // Of a signed schema 1 manifest the digest is over what the signatures protect.
+        if let Ok(document) = Document::parse(&raw, None, limits) {
+            if document.verify(digest).is_ok() {
+                return Ok(raw);
+            }
+        }
+        let error = Error::from(ErrorKind::DigestMismatch { expected: *digest, actual });
+        Err(error.in_blob(*digest).at_path(path.display().to_string()))
+    }
+
+    /// The entries of its index.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_document`, `limit_exceeded`, `local_io`.
+    pub fn entries(&self) -> Result<Vec<Descriptor>> {
+        let limits = Limits::default();
+        let path = self.root.join("index.json");
+        let raw = read(&path, limits.document_bytes)?;
+        let document = Document::parse(&raw, Some(MediaType::OciIndex.as_str()), &limits);
+        let document = document.map_err(|error| error.at_path(path.display().to_string()))?;
+        Ok(document.index().map(|index| index.manifests.clone()).unwrap_or_default())
+    }
+
+    /// The entry of this name (`org.opencontainers.image.ref.name`), or `@N` for the one at this position. Without a name
+    /// the only one there is.
+    ///
+    /// # Errors
+    /// `not_found` with the names there are, and whatever [`Layout::entries`] answers.
+    pub fn find(&self, name: Option<&str>) -> Result<Descriptor> {
+        let mut entries = self.entries()?;
+        let found = match name {
+            None if entries.len() == 1 => Some(0),
+            None => None,
+            Some(name) => entries.iter().position(|entry| entry.ref_name() == Some(name)).or_else(|| {
+                let position: usize = name.strip_prefix('@')?.parse().ok()?;
+                (position < entries.len()).then_some(position)
+            }),
+        };
+        if let Some(position) = found {
+            return Ok(entries.swap_remove(position));
+        }
+        let names: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .map(|(position, entry)| entry.ref_name().map_or_else(|| format!("@{position}"), str::to_owned))
+            .collect();
+        let what = match name {
+            Some(name) => format!("`{name}` in the layout {}", self.root.display()),
+            None if names.is_empty() => {
+                format!("an image in the layout {}: its index is empty", self.root.display())
+            }
+            None => format!("one image in the layout {}: name one of {}", self.root.display(), names.len()),
+        };
+        let detail = (!names.is_empty()).then(|| format!("there is {}", names.join(", ")));
+        Err(ErrorKind::NotFound { what, detail }.into())
+    }
+
+    /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
+    ///
+    /// The client machine decides; this only answers what it asks.
+    ///
+    /// # Errors
+    /// `not_found` for what is missing, and whatever the documents come to.
+    pub fn walk(&self, top: &Descriptor, options: PullOptions, observer: &dyn Observer) -> Result<Pulled> {
+        let limits = Limits::default();
+        let now = Millis(0);
+        let bug = |misuse: wharfie_core::error::Misuse| ErrorKind::Internal { reason: misuse.to_string() };
+        let mut client = Client::new(Config::default());
+        let reference = Reference::new("layout.invalid", "image")?.with_digest(top.digest);
+        client.pull(now, &reference, options);
+        loop {
+            match client.poll_output() {
+                Output::Event(Event::Finished(_, result)) => {
+                    return match result? {
+                        Outcome::Pulled(pulled) => Ok(pulled),
+                        other => {
+                            Err(ErrorKind::Internal { reason: format!("a walk came to {other:?}") }.into())
+                        }
+                    };
+                }
+                Output::Event(Event::Need { blob, descriptor, document, .. }) => {
+                    let answer = if document {
+                        match self.document(&descriptor.digest, &limits) {
+                            Ok(raw) => client.supply(now, blob, &raw),
+                            Err(error) => client.refuse(now, blob, error),
+                        }
+                    } else {
+                        match self.blob_size(&descriptor.digest) {
+                            Some(_) => client.skip(now, blob),
+                            None => {
+                                let what = format!(
+                                    "blob {} in the layout {}",
+                                    descriptor.digest,
+                                    self.root.display()
+                                );
+                                client.refuse(now, blob, ErrorKind::NotFound { what, detail: None }.into())
+                            }
+                        }
+                    };
+                    answer.map_err(bug)?;
+                }
+                Output::Event(event) => observer.event(&event),
+                Output::Start { request, .. } => {
+                    let reason = format!("a walk of a layout asked for {}", request.url.without_query());
+                    return Err(ErrorKind::Internal { reason }.into());
+                }
+                Output::Abort { .. } => {}
+                Output::Wait(_) => {
+                    let reason = "a walk of a layout waits for nothing".to_owned();
+                    return Err(ErrorKind::Internal { reason }.into());
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let place = |error: Error| error.at_path(path.display().to_string());
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            let what = path.display().to_string();
+            Error::from(ErrorKind::NotFound { what, detail: None })
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            let reason = error.to_string();
+            place(ErrorKind::PermissionDenied { operation: "reading", reason }.into())
+        }
+        _ => place(ErrorKind::LocalIo { operation: "reading", reason: error.to_string() }.into()),
+    };
+    let mut raw = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut raw).map_err(failed)?;
+    if raw.len() as u64 > limit {
+        return Err(place(ErrorKind::LimitExceeded { limit: "document_bytes", value: limit }.into()));
+    }
+    Ok(raw)
+}
