@@ -30,7 +30,7 @@ mod tests;
 pub use flatten::{Flatten, Step};
 pub use index::{LayerIndex, Scan};
 pub use options::{Options, Order};
-pub use plan::{LayerUse, Op, Plan};
+pub use plan::{HELD_BACK, LayerUse, Op, Plan};
 pub use resolve::Resolver;
 pub use tree::{Body, Node, NodeId, Origin, Tree};
 pub use warning::{Warning, WarningKind, Warnings};

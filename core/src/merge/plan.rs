@@ -8,7 +8,12 @@ use super::options::{Options, Order};
 use super::tree::{Node, NodeId, Tree, TreeNode};
 use super::trie::NONE;
 use crate::error::{Error, ErrorKind, Place, Result};
-use crate::tar::{END_OF_ARCHIVE, Header, Kind, Metadata, padding};
+use crate::tar::{BLOCK, END_OF_ARCHIVE, Header, Kind, Metadata, padding};
+
+/// What a sink without a final name holds back of a tar, in bytes, until every digest and `diff_id` has held (L23): all
+/// but one byte of the last entry's final block, and the end-of-archive marker. A tar that ends there is cut inside an
+/// entry, and no reader takes it for whole.
+pub const HELD_BACK: usize = END_OF_ARCHIVE.len() + BLOCK - 1;
 
 /// Headers that follow each other are handed out together up to about this size, in bytes.
 const WRITE: usize = 32 << 10;
@@ -246,7 +251,6 @@ impl Plan {
             keyed.sort_unstable_by_key(|(key, _)| *key);
             self.items = keyed.into_iter().map(|(_, item)| item).collect();
         }
-        linked.remove(&NONE);
         self.first = linked.into_iter().map(|(inode, (_, id))| (inode, id)).collect();
     }
 
@@ -257,7 +261,8 @@ impl Plan {
         let rank = if node.turn == node.name {
             0
         } else {
-            1 << 63 | u64::from(!layer(node.name) >> 1) << 32 | u64::from(node.name)
+            let from_top = (u32::MAX >> 1).saturating_sub(layer(node.name));
+            1 << 63 | u64::from(from_top) << 32 | u64::from(node.name)
         };
         key(layer(node.turn), node.turn, rank)
     }

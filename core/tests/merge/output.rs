@@ -1,6 +1,6 @@
 //! What the flattened tar is made of: ranges of the layers, headers of ours, holes, and what is kept for later.
 
-use wharfie_core::merge::{Flatten, LayerIndex, Op, Options, Order, Plan, Step};
+use wharfie_core::merge::{Flatten, HELD_BACK, LayerIndex, Op, Options, Order, Plan, Step};
 use wharfie_core::tar::{END_OF_ARCHIVE, Header, Kind, Metadata, Mtime, padding};
 use wharfie_core::{Digest, Limits};
 
@@ -37,10 +37,10 @@ fn what_needs_no_change_is_one_range() {
     let options = Options::default();
     let end = (layer.len() - END_OF_ARCHIVE.len()) as u64;
     assert_eq!(
-        ops(&[layer.clone()], &options),
+        ops(std::slice::from_ref(&layer), &options),
         [Op::Copy { layer: 0, from: 0, to: end }, Op::Write(END_OF_ARCHIVE.to_vec())]
     );
-    assert!(flatten(&[layer.clone()], &options, 100).unwrap() == layer);
+    assert!(flatten(std::slice::from_ref(&layer), &options, 100).unwrap() == layer);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_rewritten_header_leaves_its_content_in_one_range_with_what_follows() {
     let mut first = item("x", "1");
     first.path = b"./x".to_vec();
     let layer = tar(&[first, item("b", "2")]);
-    let ops = ops(&[layer.clone()], &Options::default());
+    let ops = ops(std::slice::from_ref(&layer), &Options::default());
     let [Op::Write(header), Op::Copy { layer: 0, from: 512, to: 2048 }, Op::Write(end)] = &ops[..] else {
         panic!("{ops:?}");
     };
@@ -75,7 +75,7 @@ fn l12_a_link_s_own_header_is_kept_only_if_it_says_what_the_inode_is() {
     odd.metadata.mode = 0o600;
     let odd = tar(&[item("a", "1"), odd]);
     assert_eq!(ops(std::slice::from_ref(&odd), &Options::default()).len(), 2);
-    let flat = flatten(&[odd.clone()], &Options::default(), 99).unwrap();
+    let flat = flatten(std::slice::from_ref(&odd), &Options::default(), 99).unwrap();
     assert!(flat != odd);
     view_of_tar(&flat, Order::Stream);
 }
@@ -93,7 +93,7 @@ fn l15_owner_names_are_dropped() {
     for order in [Order::Stream, Order::Canonical] {
         let mut options = Options::default();
         options.order = order;
-        let flat = flatten(&[layer.clone()], &options, 512).unwrap();
+        let flat = flatten(std::slice::from_ref(&layer), &options, 512).unwrap();
         assert!(!flat.windows(5).any(|bytes| bytes == b"wheel"));
         let mut archive = ::tar::Archive::new(&flat[..]);
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
@@ -110,7 +110,7 @@ fn times_after_the_chosen_one_become_it() {
     options.mtime_max = Some(Mtime { seconds: 6, nanos: 0 });
     for order in [Order::Stream, Order::Canonical] {
         options.order = order;
-        let view = view_of_tar(&flatten(&[layer.clone()], &options, 512).unwrap(), order);
+        let view = view_of_tar(&flatten(std::slice::from_ref(&layer), &options, 512).unwrap(), order);
         let mtime = |path: &[u8]| view[path].metadata.mtime;
         assert_eq!(mtime(b"d/new"), Mtime { seconds: 6, nanos: 0 });
         assert_eq!(mtime(b"old"), Mtime { seconds: 5, nanos: 7 });
@@ -229,7 +229,7 @@ fn what_stands_in_padding_is_not_in_canonical_order() {
     let mut layer = tar(&[item("a", "1"), item("b", "2")]);
     layer[700] = b'!';
     let mut options = Options::default();
-    assert!(flatten(&[layer.clone()], &options, 64).unwrap() == layer);
+    assert!(flatten(std::slice::from_ref(&layer), &options, 64).unwrap() == layer);
     options.order = Order::Canonical;
     assert!(!flatten(&[layer], &options, 64).unwrap().contains(&b'!'));
 }
@@ -257,6 +257,25 @@ fn l25_errors_name_the_blob_as_well() {
     assert_eq!((place.blob, place.layer, place.byte), (Some(digest), Some(0), Some(512)));
     assert_eq!(place.entry.as_deref(), Some(&b"l"[..]));
     assert_eq!(flatten.step(&mut [0; 10]).unwrap_err().code(), "internal", "it is inert");
+}
+
+#[test]
+fn l23_a_tar_without_what_is_held_back_is_not_taken_for_whole() {
+    let directory = of_kind("d", Kind::Directory, "");
+    for last in [item("a", ""), item("a", "1"), item("a", &"x".repeat(512)), directory] {
+        let flat = flatten(&[tar(&[item("z", "z"), last])], &Options::default(), 100).unwrap();
+        let cut = &flat[..flat.len() - HELD_BACK];
+        assert_eq!(scan(0, cut, 100, &Limits::default()).unwrap_err().code(), "invalid_tar");
+        let mut theirs = ::tar::Archive::new(cut);
+        let read = theirs.entries().unwrap().try_for_each(|entry| {
+            let mut data = Vec::new();
+            let mut entry = entry?;
+            let size = entry.size();
+            std::io::Read::read_to_end(&mut entry, &mut data)?;
+            if data.len() as u64 == size { Ok(()) } else { Err(std::io::Error::other("short")) }
+        });
+        assert!(read.is_err());
+    }
 }
 
 #[test]
