@@ -54,7 +54,9 @@ impl<'a> RawHeader<'a> {
 
     pub(super) fn format(self) -> Result<Format> {
         let magic = &self.0[257..265];
-        if magic.starts_with(b"ustar\0") {
+        let prefixed = self.0[345..500].iter().any(|byte| *byte != 0);
+        // Of another version than `00`, some readers take no prefix.
+        if magic == b"ustar\x0000" || (magic.starts_with(b"ustar\0") && !prefixed) {
             if &self.0[508..512] != b"tar\0" {
                 return Ok(Format::Ustar);
             }
@@ -67,10 +69,15 @@ impl<'a> RawHeader<'a> {
         if magic == b"ustar  \0" {
             return Ok(Format::Gnu);
         }
-        if self.0[345..500].iter().any(|byte| *byte != 0) {
+        if prefixed {
             return Err(invalid(format!("unknown magic `{}`", magic.escape_ascii())));
         }
         Ok(Format::V7)
+    }
+
+    /// Whether every reader knows the format, and takes extension headers for what they are.
+    pub(super) fn can_extend(self) -> bool {
+        matches!(&self.0[257..265], b"ustar\x0000" | b"ustar  \0")
     }
 
     pub(super) fn typeflag(self) -> u8 {
@@ -221,7 +228,7 @@ mod tests {
             (b"644\0\0\0\0\0", 0o644),
             (b"00000644", 0o644),
             (b"77777777", 0o7777_7777),
-            (b"\0000644 ", 0o644),
+            (b"\x00000644 ", 0o644),
             (b"\0\0\0\0\0\0\0\0", 0),
             (b"        ", 0),
             (b"\x80\0\0\0\0\x20\0\0", 0x20_0000),

@@ -380,6 +380,9 @@ impl Parser {
             }
             _ => return self.entry(header, signed),
         };
+        if !header.can_extend() {
+            return Err(invalid("an extension header of unknown magic: some readers take it for a file"));
+        }
         self.begin_extension(extension, size(header)?)?;
         Ok(None)
     }

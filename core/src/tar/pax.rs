@@ -395,8 +395,11 @@ fn time(value: &[u8]) -> Result<Mtime> {
         None => (false, value),
     };
     let mut parts = magnitude.splitn(2, |byte| *byte == b'.');
-    let whole = parts.next().and_then(parse_decimal).and_then(|whole| i64::try_from(whole).ok());
-    let whole = whole.ok_or_else(broken)?;
+    let whole = parts.next().unwrap_or_default();
+    if negative && magnitude == b"9223372036854775808" {
+        return Ok(Mtime::from_seconds(i64::MIN));
+    }
+    let whole = parse_decimal(whole).and_then(|whole| i64::try_from(whole).ok()).ok_or_else(broken)?;
     let (mut nanos, mut unit, mut rest) = (0u32, 100_000_000, false);
     for byte in parts.next().unwrap_or_default() {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10).ok_or_else(broken)?;

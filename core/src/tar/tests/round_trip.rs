@@ -49,7 +49,7 @@ fn ustar_is_as_other_tools_write_it() {
     assert_eq!(&root[..3], b"./\0");
     assert_eq!(write(b"./", b"", Kind::Directory, &metadata(), b""), root);
     let device = write(b"d", b"", Kind::CharDevice { major: 0o2777777, minor: 0o7777777 }, &metadata(), b"");
-    assert_eq!((device.len(), &device[329..345]), (512, &b"2777777\07777777\0"[..]));
+    assert_eq!((device.len(), &device[329..345]), (512, &b"2777777\x007777777\0"[..]));
     // A file's mode is what survives of it.
     let mode = Metadata { mode: 0o107_755, ..metadata() };
     assert_eq!(&write_file(b"f", &mode)[100..108], b"0007755\0");
@@ -173,11 +173,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 fn any_metadata() -> impl Strategy<Value = Metadata> {
     let id = || prop_oneof![0u32..3, 2_097_150u32..2_097_155, 0..u32::MAX];
-    let seconds = prop_oneof![
-        0i64..2_000_000_000,
-        -3i64..3,
-        any::<i64>().prop_map(|seconds| seconds.max(-i64::MAX) / 2)
-    ];
+    let seconds = prop_oneof![0i64..2_000_000_000, -3i64..3, any::<i64>(), Just(i64::MIN)];
     let nanos = prop_oneof![3 => Just(0u32), 1 => 0u32..1_000_000_000, 1 => Just(500_000_000u32)];
     let attribute = ("(user|security|trusted)\\.[a-z%=.]{1,9}", prop::collection::vec(any::<u8>(), 0..40));
     let attribute = attribute.prop_map(|(name, value)| (name.into_bytes(), value));

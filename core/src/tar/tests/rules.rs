@@ -99,6 +99,14 @@ fn names_take_the_prefix_of_their_format() {
     let path = |raw: Raw| one(&[raw.block()]).entry.path;
     assert_eq!(path(prefixed(Raw::new(b'0', "f", 0))), b"some/where/f");
     assert_eq!(path(prefixed(Raw::new(b'0', "f", 0)).put(508, b"tar\0")), b"some/where/f", "star");
+    assert!(bad(&tar(&[prefixed(Raw::new(b'0', "f", 0)).put(263, b"01").block()])).contains("unknown magic"));
+    assert_eq!(path(Raw::new(b'0', "f", 0).put(263, b"  ")), b"f");
+    for typeflag in [b'x', b'g', b'L', b'K'] {
+        for magic in [&[0; 8][..], b"ustar\0 0", b"USTAR\x0000"] {
+            let extension = Raw::new(typeflag, "f", 0).put(257, magic).block();
+            assert!(bad(&tar(&[extension])).contains("of unknown magic"));
+        }
+    }
     let full = vec![b'p'; 155];
     let long_name = vec![b'n'; 100];
     let both = Raw::new(b'0', "", 0).put(345, &full).put(0, &long_name);
