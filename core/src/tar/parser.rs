@@ -508,8 +508,8 @@ impl Parser {
                     "a PAX size on an entry that has no content: readers differ on what follows",
                 ));
             }
-            // In Go the type is what counts, others go by the name.
-            (Kind::Directory, _) if stated > 0 && header.typeflag() == b'0' => {
+            // Whether it is a file, and whether content follows, each reader decides otherwise.
+            (Kind::Directory, _) if stated > 0 && header.typeflag() != b'5' => {
                 return Err(invalid("a regular file that is named as a directory and has content"));
             }
             _ => {
