@@ -147,7 +147,7 @@ impl Layout {
         loop {
             match client.poll_output() {
                 Output::Event(Event::Finished(_, result)) => {
-                    return match result? {
+                    return match result.map_err(|error| error.without_image())? {
                         Outcome::Pulled(pulled) => Ok(pulled),
                         other => {
                             Err(ErrorKind::Internal { reason: format!("a walk came to {other:?}") }.into())

@@ -513,6 +513,13 @@ impl Error {
         self.at(Place { image: Some(image.into()), ..Place::default() })
     }
 
+    /// The same with nothing said of the image: for a caller that knows it by another name.
+    #[must_use]
+    pub fn without_image(mut self) -> Self {
+        self.0.place.image = None;
+        self
+    }
+
     /// [`Error::at`] with the blob alone.
     #[must_use]
     pub fn in_blob(self, blob: Digest) -> Self {

@@ -129,6 +129,12 @@ pub(super) fn open(
     }
 }
 
+/// A walk of what is on this disk has nothing to ask: its first step is the document itself.
+fn local_options(mut options: client::PullOptions) -> client::PullOptions {
+    options.depth = options.depth.max(Depth::Document);
+    options
+}
+
 fn open_layout(
     name: &str,
     local: &wharfie_core::source::Local,
@@ -147,7 +153,7 @@ fn open_layout(
     };
     let top = layout.find(local.reference.as_deref())?;
     let pulled =
-        layout.walk(&top, options, &watch::Notes::new(console)).map_err(|error| error.in_image(name))?;
+        layout.walk(&top, local_options(options), &watch::Notes::new(console)).map_err(|error| error.in_image(name))?;
     Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None })
 }
 
@@ -160,7 +166,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
     let layout = Layout::open(folder.path())?;
     let top = layout.find(None)?;
     let pulled =
-        layout.walk(&top, options, &watch::Notes::new(console)).map_err(|error| error.in_image(SAMPLE))?;
+        layout.walk(&top, local_options(options), &watch::Notes::new(console)).map_err(|error| error.in_image(SAMPLE))?;
     Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder) })
 }
 

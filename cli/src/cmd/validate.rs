@@ -34,6 +34,23 @@ struct Blob {
     is_layer: bool,
 }
 
+/// The blobs of all images, each once, in the order in which the images name them.
+#[derive(Default)]
+struct Blobs {
+    list: Vec<Blob>,
+    positions: BTreeMap<Digest, usize>,
+}
+
+impl Blobs {
+    fn entry(&mut self, descriptor: &Descriptor, what: String, is_layer: bool) -> &mut Blob {
+        let position = *self.positions.entry(descriptor.digest).or_insert(self.list.len());
+        if position == self.list.len() {
+            self.list.push(Blob { descriptor: descriptor.clone(), what, diff_ids: Vec::new(), is_layer });
+        }
+        &mut self.list[position]
+    }
+}
+
 /// `validate IMAGE`
 pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
     let platform = match arguments.platform.as_deref() {
@@ -48,11 +65,11 @@ pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
         digest: opened.pulled.top.digest,
         result: opened.document(&opened.pulled.top).map(|_| "digest and form hold".to_owned()),
     }];
-    let mut blobs = BTreeMap::new();
+    let mut blobs = Blobs::default();
     for image in &opened.pulled.images {
         documents(&opened, image, &mut checks, &mut blobs);
     }
-    let blobs: Vec<_> = blobs.into_values().collect();
+    let blobs = blobs.list;
     checks.extend(read_all(&opened, &blobs, console));
 
     let failed = checks.iter().filter(|check| check.result.is_err()).count();
@@ -68,11 +85,11 @@ pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
     let total = checks.len();
     match checks.into_iter().find_map(|check| check.result.err()) {
         None => {
-            console.note(&format!("{}: valid, {total} checks", opened.name));
+            console.note(&format!("all {total} checks of {} hold", opened.name));
             Ok(())
         }
         Some(error) => {
-            console.note(&format!("{}: {failed} of {total} checks failed; the first was", opened.name));
+            console.note(&format!("{failed} of {total} checks of {} failed; the first:", opened.name));
             Err(error.in_image(opened.name))
         }
     }
@@ -122,12 +139,7 @@ fn documents(
         // Schema 1 has no config of its own, and nothing says what its layers' diff_ids are.
         (Ok(_), None) => {}
         (Err(error), Some(descriptor)) if error.code() == "not_an_image" => {
-            blobs.entry(descriptor.digest).or_insert_with(|| Blob {
-                descriptor: descriptor.clone(),
-                what: format!("config{of} (no image's)"),
-                diff_ids: Vec::new(),
-                is_layer: false,
-            });
+            blobs.entry(descriptor, format!("config{of} (no image's)"), false);
         }
         (Err(error), descriptor) => {
             let digest = descriptor.as_ref().map_or(image.manifest.digest, |config| config.digest);
@@ -135,12 +147,8 @@ fn documents(
         }
     }
     for (position, layer) in image.layers.iter().enumerate() {
-        let blob = blobs.entry(layer.digest).or_insert_with(|| Blob {
-            descriptor: layer.clone(),
-            what: format!("layer {position}{of}"),
-            diff_ids: Vec::new(),
-            is_layer: layer.media_type.is_layer() || layer.media_type.is_generic(),
-        });
+        let is_layer = layer.media_type.is_layer() || layer.media_type.is_generic();
+        let blob = blobs.entry(layer, format!("layer {position}{of}"), is_layer);
         if let Some(diff_id) = diff_ids.get(position) {
             if !blob.diff_ids.contains(diff_id) {
                 blob.diff_ids.push(*diff_id);

@@ -34,7 +34,7 @@ impl Observer for Notes {
                 }
                 if !others.is_empty() {
                     let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-                    text = format!("{text}, out of {} others: {}", others.len(), others.join(", "));
+                    text = format!("{text}, not {}", others.join(", "));
                 }
                 console.note(&format!("{text} ({})", descriptor.digest));
             }
