@@ -109,12 +109,7 @@ fn check_json(check: &Check) -> Value {
 }
 
 /// Checks an image's manifest and config, and notes which blobs are to be read.
-fn documents(
-    opened: &Opened,
-    image: &PulledImage,
-    checks: &mut Vec<Check>,
-    blobs: &mut BTreeMap<Digest, Blob>,
-) {
+fn documents(opened: &Opened, image: &PulledImage, checks: &mut Vec<Check>, blobs: &mut Blobs) {
     let of = image.platform.as_ref().map(|platform| format!(" of {platform}")).unwrap_or_default();
     if image.manifest.digest != opened.pulled.top.digest {
         checks.push(Check {
