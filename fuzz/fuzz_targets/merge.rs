@@ -109,5 +109,10 @@ fuzz_target!(|bytes: &[u8]| {
             break;
         }
     }
-    check::check(layers, options & 1 != 0, if options & 2 != 0 { 100 } else { usize::MAX });
+    check::check(
+        layers,
+        options & 1 != 0,
+        if options & 2 != 0 { 100 } else { usize::MAX },
+        &mut check::Met::new(),
+    );
 });

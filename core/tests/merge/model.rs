@@ -94,6 +94,15 @@ fn role(name: &[u8]) -> Result<Role, &'static str> {
     }
 }
 
+/// L1, L2, L11: what each entry says by itself.
+fn legible(item: &Item) -> Result<(), &'static str> {
+    match role(&item.path)? {
+        Role::Entry(path) if path.is_empty() && item.kind != Kind::Directory => Err("invalid_tar"),
+        Role::Entry(_) if item.kind == Kind::HardLink => lexical(&item.link).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn aufs(name: &[u8]) -> bool {
     name.starts_with(b".wh..wh.") && name != b".wh..wh..opq"
 }
@@ -120,6 +129,10 @@ fn lexical(name: &[u8]) -> Result<Path, &'static str> {
 impl Model {
     /// One layer over what is below it.
     fn layer(&mut self, below: Tree, items: &[Item]) -> Result<Tree, (&'static str, usize)> {
+        // What is wrong with a name alone is found before anything else about its layer.
+        for (number, item) in items.iter().enumerate() {
+            legible(item).map_err(|code| (code, number))?;
+        }
         let mut own = Tree::Directory(None, BTreeMap::new());
         let mut hidden = Vec::new();
         let mut opaque = Vec::new();
@@ -157,9 +170,6 @@ impl Model {
     fn entry(&mut self, own: &mut Tree, below: &Tree, path: &Path, item: &Item) -> Result<(), &'static str> {
         let Some((name, parents)) = path.split_last() else {
             let Tree::Directory(metadata, _) = own else { unreachable!() };
-            if item.kind != Kind::Directory {
-                return Err("invalid_tar");
-            }
             *metadata = Some(item.metadata.clone());
             return Ok(());
         };

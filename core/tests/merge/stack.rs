@@ -110,16 +110,9 @@ pub(crate) fn resolve(
     reversed: bool,
 ) -> Result<Tree, Error> {
     let mut resolver = Resolver::new(tars.len(), options)?;
-    let mut indexes = tars
-        .iter()
-        .enumerate()
-        .map(|(layer, tar)| scan(layer, tar, chunk, &options.limits))
-        .collect::<Result<Vec<_>, _>>()?;
-    if reversed {
-        indexes.reverse();
-    }
-    for index in indexes {
-        resolver.supply(index)?;
+    for at in 0..tars.len() {
+        let layer = if reversed { tars.len() - 1 - at } else { at };
+        resolver.supply(scan(layer, &tars[layer], chunk, &options.limits)?)?;
     }
     assert_eq!(resolver.missing().count(), 0);
     resolver.finish()
