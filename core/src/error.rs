@@ -348,6 +348,12 @@ error_kinds! {
         /// It.
         what: String,
     }
+    /// Another process uses it.
+    #[error("{what} is in use by another process")]
+    Busy = "busy" {
+        /// It.
+        what: String,
+    }
     /// Offline, and not in the store.
     #[error("{what} is not in the local store, and --offline forbids to fetch it")]
     Offline = "offline" {
@@ -563,6 +569,7 @@ impl ErrorKind {
             ErrorKind::NoSpace { .. } => {
                 "free some space, or choose another disk with --store or --temp-dir; what was fetched is kept and the next run goes on from there"
             }
+            ErrorKind::Busy { .. } => "try again when it has ended",
             ErrorKind::UntrustedCertificate { .. } => {
                 "give the registry's own CA with --ca FILE, or use --insecure if you accept the risk"
             }

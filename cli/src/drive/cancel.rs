@@ -23,6 +23,10 @@ impl Cancel {
         self.0.send_replace(true);
     }
 
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
     /// Whether it was asked.
     pub fn is_cancelled(&self) -> bool {
         *self.0.borrow()

@@ -1,0 +1,121 @@
+//! Where the bytes of one blob go.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wharfie_core::Digest;
+use wharfie_core::client::{ExchangeId, SinkFailure};
+
+use crate::store::Partial;
+
+/// A partial file, written by one exchange at a time: one that was given up may be late, and then writes no more.
+#[derive(Debug)]
+pub(super) struct Sink {
+    digest: Digest,
+    /// What its descriptor says; 0 if that is not known.
+    size: u64,
+    inner: Mutex<Inner>,
+    /// Bytes that are there or, while they are read again, that have been.
+    position: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// `None` once it has become the blob.
+    partial: Option<Partial>,
+    owner: Option<ExchangeId>,
+}
+
+/// Why bytes did not go in.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Another exchange writes now.
+    Superseded,
+    /// The disk.
+    Failed(SinkFailure, String),
+}
+
+impl Sink {
+    pub(super) fn new(partial: Partial, size: u64, have: u64) -> Sink {
+        Sink {
+            digest: *partial.digest(),
+            size,
+            inner: Mutex::new(Inner { partial: Some(partial), owner: None }),
+            position: AtomicU64::new(have),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on `owner` writes, at `offset`: what was there beyond it is void.
+    pub(super) fn begin(&self, owner: ExchangeId, offset: u64) -> Result<(), Refusal> {
+        let mut inner = self.inner();
+        let Some(partial) = &inner.partial else { return Err(Refusal::Superseded) };
+        let len = partial.len().map_err(|error| Refusal::Failed(SinkFailure::Io, error.to_string()))?;
+        if len < offset {
+            let said = format!("the partial file of {} has become shorter", self.digest);
+            return Err(Refusal::Failed(SinkFailure::Io, said));
+        }
+        partial.truncate(offset).map_err(|error| Refusal::Failed(SinkFailure::Io, error.to_string()))?;
+        inner.owner = Some(owner);
+        self.position.store(offset, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reads what is there again, from `at` on.
+    pub(super) fn read(&self, owner: ExchangeId, at: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
+        let inner = self.inner();
+        let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
+            return Err(Refusal::Superseded);
+        };
+        let mut file = partial.file();
+        let mut read = || -> io::Result<()> {
+            let end = file.stream_position()?;
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(buffer)?;
+            file.seek(SeekFrom::Start(end))?;
+            Ok(())
+        };
+        read().map_err(|error| self.refusal(&error))?;
+        self.position.store(at + buffer.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes the next bytes.
+    pub(super) fn write(&self, owner: ExchangeId, bytes: &[u8]) -> Result<(), Refusal> {
+        let inner = self.inner();
+        let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
+            return Err(Refusal::Superseded);
+        };
+        partial.file().write_all(bytes).map_err(|error| self.refusal(&error))?;
+        self.position.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The file, to become the blob. Whoever still writes is refused from now on.
+    pub(super) fn take(&self) -> Option<Partial> {
+        self.inner().partial.take()
+    }
+
+    fn refusal(&self, error: &io::Error) -> Refusal {
+        let failure = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                SinkFailure::NoSpace { needed: self.size.saturating_sub(self.position()) }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => SinkFailure::Permission,
+            _ => SinkFailure::Io,
+        };
+        Refusal::Failed(failure, error.to_string())
+    }
+}
