@@ -4,18 +4,30 @@
 //! way (L23). Only when every digest has held is the output begun: core's [`Plan`](wharfie_core::merge::Plan) says which
 //! ranges of which layers make it, in an order that hangs on nothing but the image and the options (L26).
 
+mod blocks;
+mod fault;
+mod layers;
+mod output;
+mod spool;
+
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use wharfie_core::Digest;
 use wharfie_core::codec::{Format, FormatMismatch};
-use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
-use wharfie_core::merge::{Options, Warnings};
+use wharfie_core::merge::{LayerUse, Op, Options, Order, Plan, Resolver, Warnings, check_layer_count};
 use wharfie_core::tar::Counts;
 
+use self::blocks::Filler;
+use self::layers::Workshop;
+use self::output::Output;
+use self::spool::Spool;
 use crate::drive::Cancel;
 
 /// An image whose layers are files here; they need not have been verified.
@@ -171,12 +183,140 @@ pub fn default_temp_dir() -> PathBuf {
 /// `layer_count_mismatch`, `size_mismatch`, `digest_mismatch` where the image is not what it says; the errors of codecs,
 /// tar and merge, with layer, entry and byte; `no_space`, early where it can be seen to come; `local_io`,
 /// `permission_denied`, `invalid_option`; `cancelled`.
-#[allow(unused_variables, clippy::todo, clippy::needless_pass_by_value)]
 pub fn export(
     image: &LocalImage,
     options: &ExportOptions,
     sink: Sink,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    todo!()
+    let started = Instant::now();
+    let level = options.format.level(options.level)?;
+    check_layer_count(image.diff_ids.as_ref().map(Vec::len), image.layers.len())?;
+    let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
+    // The output is opened first: what cannot be written need not be decoded.
+    let output = Output::open(sink)?;
+    spool::check_space(&image.layers, &temp_dir)?;
+    let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let workshop = Workshop {
+        limits: &options.merge.limits,
+        temp_dir: &temp_dir,
+        cancel: &options.cancel,
+        progress,
+        jobs,
+    };
+    let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
+    let (mut spools, mut layers) = (Vec::new(), Vec::new());
+    for decoded in layers::decode(image, &workshop)? {
+        resolver.supply(decoded.index)?;
+        spools.push(Some(decoded.spool));
+        layers.push(decoded.report);
+    }
+    let mut plan = Plan::new(resolver.finish()?, &options.merge)?;
+    let (tar_bytes, uses) = plan.survey()?;
+    if options.format == Format::Identity
+        && let Some(target) = output.target()
+    {
+        check_output_space(target, &temp_dir, tar_bytes, &uses)?;
+    }
+    let mut shelf = Shelf { spools, kept: BTreeMap::new(), waiting: vec![0; image.layers.len()] };
+    let freed = options.merge.order == Order::Stream;
+    let tell = |position| progress.written(position, tar_bytes);
+    let bytes = blocks::write(output, (options.format, level), jobs, &options.cancel, &tell, |filler| {
+        while let Some(op) = plan.next_op()? {
+            shelf.emit(op, filler, freed)?;
+        }
+        Ok(())
+    })?;
+    let tree = plan.tree();
+    // A root that no layer has an entry for is not written.
+    let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
+    Ok(Report {
+        entries,
+        tar_bytes,
+        bytes,
+        layers,
+        warnings: tree.warnings().clone(),
+        counts: *tree.counts(),
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Looks whether the file system of the output can hold it, before anything is written.
+fn check_output_space(target: &Path, temp_dir: &Path, tar_bytes: u64, uses: &[LayerUse]) -> Result<()> {
+    let dir = target.parent().unwrap_or(target);
+    let Some(available) = fault::available_space(dir) else { return Ok(()) };
+    // On one file system each layer makes room for those below it when it is through.
+    let needed = if fault::same_file_system(dir, temp_dir) == Some(false) {
+        tar_bytes
+    } else {
+        uses.iter().map(|layer| layer.bytes).max().unwrap_or(0)
+    };
+    if needed <= available {
+        return Ok(());
+    }
+    let error = Error::from(ErrorKind::NoSpace { needed, available: Some(available) });
+    Err(error.at_path(target.display().to_string()))
+}
+
+/// The decoded layers, as long as they are wanted.
+struct Shelf {
+    spools: Vec<Option<Spool>>,
+    /// What a plan wants again later: where it is, and how long.
+    kept: BTreeMap<u32, (usize, u64, u64)>,
+    /// How many of these are in each layer.
+    waiting: Vec<usize>,
+}
+
+impl Shelf {
+    fn emit(&mut self, op: Op, filler: &mut Filler<'_>, free: bool) -> Result<()> {
+        match op {
+            Op::Write(bytes) => filler.write(&bytes),
+            Op::Zero { len } => filler.zeros(len),
+            Op::Copy { layer, from, to } => {
+                filler.copy(self.spool(layer)?, from, to)?;
+                if free {
+                    self.free_above(layer);
+                }
+                Ok(())
+            }
+            Op::Spool { id, layer, from, to } => {
+                // Any range can be read at any time here, so it is enough to know where it is.
+                self.kept.insert(id, (layer, from, to - from));
+                self.waiting[layer] += 1;
+                Ok(())
+            }
+            Op::Replay { id, from, to } => {
+                let Some(&(layer, start, len)) = self.kept.get(&id) else {
+                    return Err(internal("a plan replays what it has not kept"));
+                };
+                filler.copy(self.spool(layer)?, start + from, start + to)?;
+                if to == len {
+                    self.kept.remove(&id);
+                    self.waiting[layer] -= 1;
+                }
+                Ok(())
+            }
+            _ => Err(internal("a plan has an operation that is not known here")),
+        }
+    }
+
+    fn spool(&self, layer: usize) -> Result<&Spool> {
+        self.spools
+            .get(layer)
+            .and_then(Option::as_ref)
+            .ok_or_else(|| internal("a plan reads a layer that is gone"))
+    }
+
+    /// In stream order a plan goes down through the layers: those above, unless something in them waits, are through.
+    fn free_above(&mut self, layer: usize) {
+        for (spool, waiting) in self.spools.iter_mut().zip(&self.waiting).skip(layer + 1) {
+            if *waiting == 0 {
+                *spool = None;
+            }
+        }
+    }
+}
+
+fn internal(reason: &str) -> Error {
+    ErrorKind::Internal { reason: reason.to_owned() }.into()
 }

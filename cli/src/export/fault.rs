@@ -1,0 +1,46 @@
+//! The system's errors in core's words.
+
+use std::io;
+use std::path::Path;
+
+use wharfie_core::error::{Error, ErrorKind};
+
+/// `operation` as in `writing the output`, on `path` where there is one.
+pub(super) fn io_error(operation: &'static str, path: Option<&Path>, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let available = path.and_then(|path| available_space(path.parent().unwrap_or(path)));
+            ErrorKind::NoSpace { needed: 0, available }
+        }
+        io::ErrorKind::PermissionDenied => {
+            ErrorKind::PermissionDenied { operation, reason: error.to_string() }
+        }
+        _ => ErrorKind::LocalIo { operation, reason: error.to_string() },
+    };
+    let error = Error::from(kind);
+    match path {
+        Some(path) => error.at_path(path.display().to_string()),
+        None => error,
+    }
+}
+
+/// Bytes that this user may still write where `dir` is.
+pub(super) fn available_space(dir: &Path) -> Option<u64> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    fs4::available_space(dir).ok()
+}
+
+/// Whether both are on one file system, as far as that can be known.
+pub(super) fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.dev());
+        Some(device(one)? == device(other)?)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (one, other);
+        None
+    }
+}

@@ -1,0 +1,117 @@
+//! Where the bytes go, and how a name is only given to what is whole.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use wharfie_core::error::{ErrorKind, Result};
+
+use super::Sink;
+use super::fault::io_error;
+
+/// Bytes of a stream that are held back to the very end. Less than a block of tar, no more than the checksum that ends a
+/// gzip member or the last bytes of a zstd frame: a stream without them ends inside whatever it is.
+const HELD: usize = 4;
+
+/// An open output.
+pub(super) enum Output {
+    /// A temporary file beside the target, removed unless it is committed.
+    File { temporary: NamedTempFile, target: PathBuf },
+    /// A stream, and its bytes that are held back.
+    Stream { writer: Box<dyn Write + Send>, name: Option<PathBuf>, held: Vec<u8> },
+}
+
+impl Output {
+    pub(super) fn open(sink: Sink) -> Result<Output> {
+        match sink {
+            Sink::Stream(writer) => Ok(Output::Stream { writer, name: None, held: Vec::new() }),
+            Sink::File(path) => Output::open_file(path),
+        }
+    }
+
+    fn open_file(path: PathBuf) -> Result<Output> {
+        let opening = |error| io_error("opening the output", Some(&path), &error);
+        // Through a link, what it leads to is replaced, as with any other tool.
+        let existing = match fs::metadata(&path) {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(opening(error)),
+        };
+        let target = match &existing {
+            Some(metadata) if metadata.is_dir() => {
+                let reason = format!("{} is a directory: name a file in it", path.display());
+                return Err(ErrorKind::InvalidOption { reason }.into());
+            }
+            Some(metadata) if !metadata.is_file() => {
+                let file = File::options().write(true).open(&path).map_err(opening)?;
+                return Ok(Output::Stream { writer: Box::new(file), name: Some(path), held: Vec::new() });
+            }
+            Some(_) => fs::canonicalize(&path).map_err(opening)?,
+            None => path.clone(),
+        };
+        let dir = match target.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(target.file_name().unwrap_or_default());
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(".partial");
+        // Not private as other temporary files: it is going to be the output.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(dir).map_err(opening)?;
+        if let Some(metadata) = existing {
+            // Where that is not allowed, the file is its owner's all the same.
+            let _ = temporary.as_file().set_permissions(metadata.permissions());
+        }
+        Ok(Output::File { temporary, target })
+    }
+
+    /// The file, if that is what it is.
+    pub(super) fn target(&self) -> Option<&Path> {
+        match self {
+            Output::File { target, .. } => Some(target),
+            Output::Stream { .. } => None,
+        }
+    }
+
+    /// Adds bytes at the end.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Output::File { temporary, target } => temporary
+                .as_file_mut()
+                .write_all(bytes)
+                .map_err(|error| io_error("writing the output", Some(target), &error)),
+            Output::Stream { writer, name, held } => {
+                let failed = |error| io_error("writing the output", name.as_deref(), &error);
+                let goes = (held.len() + bytes.len()).saturating_sub(HELD);
+                let old = goes.min(held.len());
+                writer.write_all(&held[..old]).map_err(failed)?;
+                held.drain(..old);
+                let (now, later) = bytes.split_at(goes - old);
+                writer.write_all(now).map_err(failed)?;
+                held.extend_from_slice(later);
+                Ok(())
+            }
+        }
+    }
+
+    /// All is well: gives it its name, or lets out what was held back.
+    pub(super) fn commit(self) -> Result<()> {
+        match self {
+            // Not synced to the disk: what a power cut takes away can be exported again, and syncing costs more than
+            // all the rest.
+            Output::File { temporary, target } => match temporary.persist(&target) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(io_error("naming the output", Some(&target), &error.error)),
+            },
+            Output::Stream { mut writer, name, held } => writer
+                .write_all(&held)
+                .and_then(|()| writer.flush())
+                .map_err(|error| io_error("writing the output", name.as_deref(), &error)),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Decoded layers on disk, to be read by ranges.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use wharfie_core::codec::Format;
+use wharfie_core::error::{ErrorKind, Result};
+
+use super::LocalLayer;
+use super::fault::{available_space, io_error};
+
+/// The bytes of one decoded layer: a temporary file that has no name, or the blob itself where it is not compressed.
+#[derive(Debug)]
+pub(super) struct Spool {
+    file: File,
+    path: PathBuf,
+    len: u64,
+}
+
+impl Spool {
+    /// A new one in `dir`.
+    pub(super) fn new(dir: &Path) -> Result<Spool> {
+        let file = tempfile::tempfile_in(dir)
+            .map_err(|error| io_error("making a temporary file", Some(dir), &error))?;
+        Ok(Spool { file, path: dir.to_owned(), len: 0 })
+    }
+
+    /// The blob itself, of a layer that is not compressed.
+    pub(super) fn of_blob(file: File, layer: &LocalLayer) -> Spool {
+        Spool { file, path: layer.path.clone(), len: layer.descriptor.size }
+    }
+
+    /// Adds bytes at the end.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.len += bytes.len() as u64;
+        self.file
+            .write_all(bytes)
+            .map_err(|error| io_error("writing a temporary file", Some(&self.path.join("spool")), &error))
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buffer` from `offset` on.
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        read_exact_at(&self.file, buffer, offset)
+            .map_err(|error| io_error("reading a decoded layer", Some(&self.path), &error))
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buffer = &mut buffer[n..];
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether `dir` can hold what these layers are at least when decoded.
+///
+/// What a layer is at least is told by its own last or first bytes, so that nobody is refused who would have had room;
+/// who has too little in spite of it meets the disk's own error later.
+///
+/// # Errors
+/// `no_space`.
+pub(super) fn check_space(layers: &[LocalLayer], dir: &Path) -> Result<()> {
+    let Some(available) = available_space(dir) else { return Ok(()) };
+    let needed =
+        layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(least_decoded_size(layer).unwrap_or(0)));
+    if needed <= available {
+        return Ok(());
+    }
+    let error = wharfie_core::Error::from(ErrorKind::NoSpace { needed, available: Some(available) });
+    Err(error.at_path(dir.display().to_string()))
+}
+
+/// A lower bound: gzip states the size of its last member modulo 2^32 at the end, zstd often the size of its first frame.
+fn least_decoded_size(layer: &LocalLayer) -> Option<u64> {
+    let file = File::open(&layer.path).ok()?;
+    let mut head = [0; 18];
+    let n = head.len().min(usize::try_from(layer.descriptor.size).ok()?);
+    read_exact_at(&file, &mut head[..n], 0).ok()?;
+    match Format::detect(&head[..n]).ok()? {
+        Format::Gzip if layer.descriptor.size >= 18 => {
+            let mut tail = [0; 4];
+            read_exact_at(&file, &mut tail, layer.descriptor.size - 4).ok()?;
+            Some(u64::from(u32::from_le_bytes(tail)))
+        }
+        Format::Zstd => zstd::zstd_safe::get_frame_content_size(&head[..n]).ok().flatten(),
+        // Read in place.
+        _ => None,
+    }
+}
