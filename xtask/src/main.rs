@@ -1,5 +1,6 @@
 //! The chores of Wharfie: `cargo xtask`.
 
+mod bench;
 mod test;
 mod wasm;
 
@@ -14,6 +15,7 @@ chores:
   test --list            the steps
   fixtures               makes the images that tests use, under target/fixtures
   sample                 makes testdata/sample anew
+  bench pull|floor       Wharfie beside its peers, and what this machine could do at best
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["fixtures"] => fixtures(),
         ["sample"] => sample(),
         ["help" | "--help" | "-h"] => {

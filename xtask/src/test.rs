@@ -290,7 +290,7 @@ fn wasm_imports(_: &mut Run) -> Outcome {
 }
 
 /// Cargo's target folder, as this run has it.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tools::workspace().join("target"), PathBuf::from)
 }
 
@@ -334,7 +334,7 @@ const COVERAGE: &str = "--cfg fuzzing -C passes=sancov-module -C codegen-units=1
     -C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares \
     -C debug-assertions";
 
-/// Every target of `fuzz/fuzz_targets`: over the seeds of `fuzz/corpus`, then some seconds of libFuzzer. What it
+/// Every target of `fuzz/fuzz_targets`: over the seeds of `fuzz/seeds`, then some seconds of libFuzzer. What it
 /// finds stays in `fuzz/artifacts`.
 fn fuzz(run: &mut Run) -> Outcome {
     let folder = tools::workspace().join("fuzz");
@@ -359,7 +359,7 @@ fn fuzz(run: &mut Run) -> Outcome {
     }
     let seconds = if run.long { 120 } else { 4 };
     let outcomes = targets.iter().map(|target| {
-        let seeds = folder.join("corpus").join(target);
+        let seeds = folder.join("seeds").join(target);
         let artifacts = folder.join("artifacts").join(target);
         // What libFuzzer finds interesting goes here, not among the kept seeds.
         let found = built.join("found").join(target);
