@@ -37,6 +37,9 @@ pub(super) const TOKEN_USER: &str = "<token>";
 /// How often new credentials are asked for after a refusal, before that is final.
 const MOST_QUESTIONS: u32 = 3;
 
+/// A token of this age that is refused is not refused for its age.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How a registry wants to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -65,6 +68,7 @@ struct Token {
     secret: Secret,
     scopes: Vec<Scope>,
     account: String,
+    issued: Millis,
     expires: Millis,
     serial: u64,
     with_credentials: bool,
@@ -166,7 +170,7 @@ impl Auth {
             if let Some(token) = registry.tokens.iter().rev().find(covers) {
                 return Authorization::Header(
                     bearer_auth(&token.secret),
-                    Sent::Token(token.serial),
+                    Sent::Token { serial: token.serial, fresh: now.since(token.issued) <= FRESH },
                     token.with_credentials,
                 );
             }
@@ -273,6 +277,7 @@ impl Auth {
             secret,
             scopes,
             account,
+            issued: now,
             expires: now + lives.saturating_sub(margin),
             serial,
             with_credentials,

@@ -25,6 +25,8 @@ use super::conduct::{at_url, host, protocol};
 /// That costs as much as beginning anew and saves the writing and hashing; but a connection that breaks again and again
 /// would come to no end. So all that is dropped for one blob is at most this many times its size (or what we have).
 const SKIP_TIMES: u64 = 4;
+/// Ranges that go wrong before no more of them are asked for.
+const MOST_BAD_RANGES: u32 = 3;
 /// A part of a range that a registry ends on its own account, and that is no failure if it has this many bytes.
 const FAIR_PART: u64 = 64 << 10;
 
@@ -70,8 +72,10 @@ pub(super) struct Blob {
     skipped: u64,
     /// Times that it began anew because the bytes were wrong.
     strikes: u32,
-    /// Ranges make no sense here: the next round asks for the whole.
+    /// A range went wrong: the next round asks for the whole.
     whole: bool,
+    /// How often one did.
+    bad_ranges: u32,
     /// Bytes received, over all tries.
     pub(super) received: u64,
 }
@@ -112,6 +116,7 @@ impl Blob {
             skipped: 0,
             strikes: 0,
             whole: false,
+            bad_ranges: 0,
             received: 0,
         }
     }
@@ -242,6 +247,7 @@ impl Client {
             return self.blob_failed(id, &error);
         }
         blob.whole = false;
+        blob.bad_ranges = 0;
         if blob.strikes > 0 {
             blob.strikes = 0;
             self.rewind(id, error);
@@ -286,11 +292,9 @@ impl Client {
             match (stated, asked) {
                 (Some(Some(ContentRange::Part { range, size })), _) => {
                     let end = range.last.saturating_add(1);
-                    if size.is_some_and(|size| expected.is_some_and(|expected| size != expected)) {
-                        return too_long(size.unwrap_or(0));
-                    }
-                    if end > most {
-                        return too_long(end);
+                    let is_other = size.is_some_and(|size| expected.is_some_and(|expected| size != expected));
+                    if is_other || end > most {
+                        return self.no_ranges(key, url, "a range of a blob of another size");
                     }
                     if blob.size.is_none() {
                         blob.size = size;
@@ -323,6 +327,7 @@ impl Client {
         }
         let Some(hasher) = blob.hasher.take() else { return Err(super::schedule::internal("no hasher")) };
         blob.began = blob.position;
+        blob.whole = blob.bad_ranges >= MOST_BAD_RANGES;
         let store = Store { blob: id, offset: blob.position, skip, hasher };
         if let Some(round) = self.exchanges.get_mut(&key).and_then(Exchange::round_mut) {
             round.phase = Phase::Blob { end };
@@ -340,6 +345,7 @@ impl Client {
             return Err(error);
         }
         blob.whole = true;
+        blob.bad_ranges += 1;
         self.rewind(id, error.clone());
         self.retry(key, error, None);
         Ok(None)
@@ -367,6 +373,7 @@ impl Client {
         }
         let error = at_url(protocol(&url, "a range within the blob is refused").into(), &url);
         blob.whole = true;
+        blob.bad_ranges += 1;
         self.rewind(id, error.clone());
         self.retry(key, error, None);
     }
@@ -613,6 +620,11 @@ impl Client {
             }
             Err(error) => {
                 let error = at_url(error, url);
+                // Fewer bytes are a body that broke off without anybody noticing.
+                if matches!(error.kind(), ErrorKind::SizeMismatch { expected, actual } if actual < expected) {
+                    self.retry(key, error, None);
+                    return;
+                }
                 let is_wrong =
                     matches!(error.kind(), ErrorKind::DigestMismatch { .. } | ErrorKind::SizeMismatch { .. });
                 let Some(blob) = self.blobs.get_mut(&id) else { return };

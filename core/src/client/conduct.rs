@@ -103,6 +103,9 @@ impl Client {
         if is_loop || exchange.trail.len() as u64 >= u64::from(self.config.limits.redirects) {
             return Err(ErrorKind::RedirectLoop { host: host(url) }.into());
         }
+        // Whoever sends us on has let us in.
+        exchange.refused_at = None;
+        exchange.refusals = 0;
         exchange.trail.push(to);
         self.enqueue(key);
         Ok(())
@@ -118,12 +121,12 @@ impl Client {
         let is_final = match (sent, exchange.refused_at) {
             (Sent::Nothing, Some(_)) => true,
             // A token that was fetched because of the last refusal, and is refused itself.
-            (Sent::Token(token), Some(at)) => token > at,
+            (Sent::Token { serial, fresh }, Some(at)) => fresh && serial > at,
             _ => false,
         } || exchange.refusals > MOST_REFUSALS;
         exchange.refused_at = Some(serial);
         match sent {
-            Sent::Token(token) => self.auth.drop_token(&registry, token),
+            Sent::Token { serial, .. } => self.auth.drop_token(&registry, serial),
             Sent::Credentials(serial) => self.auth.refuse(&registry, &account, Some(serial)),
             Sent::Nothing => {}
         }
@@ -522,6 +525,9 @@ impl Client {
         let exchange = self.exchanges.get_mut(&key)?;
         let url = exchange.trail.last().cloned();
         exchange.trail.clear();
+        // Its token may be too old after the pause; the budget is what bounds it now.
+        exchange.refused_at = None;
+        exchange.refusals = 0;
         exchange.failures = exchange.failures.saturating_add(1);
         let attempt = exchange.failures;
         if attempt > budget {

@@ -142,8 +142,11 @@ impl core::fmt::Display for Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Nothing,
-    /// A token of ours, by its serial number.
-    Token(u64),
+    /// A token of ours, by its serial number; `fresh` if it was issued a moment before.
+    Token {
+        serial: u64,
+        fresh: bool,
+    },
     /// Credentials as they are, by the serial number of their answer.
     Credentials(u64),
 }

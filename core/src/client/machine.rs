@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// `len` more bytes of a stored body are in the sink.
+    /// `len` more bytes of a stored body are in the sink. (0 says that the body is alive, while bytes are skipped.)
     ///
     /// # Errors
     /// [`Misuse`] for an id that was never given out, and for a body that is not to be stored.

@@ -80,7 +80,8 @@ pub struct Store {
     /// Where in the blob the first byte that is kept belongs. What the sink holds beyond it is void.
     pub offset: u64,
     /// How many bytes of the body come first that the sink has already (a 200 where 206 was asked). They are
-    /// dropped and not given to the hasher; they count in no `handle_stored`.
+    /// dropped and not given to the hasher; they count in no `handle_stored`, but a call of it with 0 from time to time
+    /// says that the body is alive.
     pub skip: u64,
     /// Takes the blob's bytes from its own position on. Where that is below `offset`, the driver first replays
     /// `position..offset` from its sink into it. It comes back by `handle_hashed`, after a failure too. A host

@@ -11,8 +11,11 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::reference::Reference;
 
+mod accounts;
+mod images;
 mod registry;
 mod schedules;
+mod transfers;
 mod world;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

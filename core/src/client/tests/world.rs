@@ -2,7 +2,7 @@
 
 use std::borrow::ToOwned;
 use std::boxed::Box;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -78,7 +78,6 @@ enum Plan {
     Head,
     Feed,
     Store { blob: BlobId, hasher: Option<Hasher>, sink: usize },
-    Dead,
 }
 
 /// How the driver works.
@@ -130,6 +129,7 @@ pub(super) struct World {
     needs: BTreeMap<BlobId, Descriptor>,
     last_deadline: Option<(Millis, usize)>,
     faults: u32,
+    reached: BTreeSet<String>,
     pub(super) steps: u64,
     pub(super) sink_fails_at: Option<usize>,
     /// Overrides the registry for URLs that hold the text.
@@ -163,6 +163,7 @@ impl World {
             needs: BTreeMap::new(),
             last_deadline: None,
             faults: 0,
+            reached: BTreeSet::new(),
             steps: 0,
             sink_fails_at: None,
             canned: Vec::new(),
@@ -177,43 +178,45 @@ impl World {
         self.transcript.push(format!("{} {line}", self.now));
     }
 
-    /// Runs until every job that was started is finished.
+    /// Runs until nothing is left to wait for.
     pub(super) fn run(&mut self) {
-        loop {
-            let wait = self.drain();
-            self.steps += 1;
-            assert!(self.steps < 200_000, "no end: {:#?}", &self.transcript[self.transcript.len() - 40..]);
-            let ready: Vec<usize> = (0..self.flights.len()).filter(|at| self.is_ready(*at)).collect();
-            let choices = ready.len() as u64 + u64::from(!self.hashers.is_empty());
-            if choices > 0 {
-                // Time goes on a little, whatever happens.
-                self.now += self.dice.below(20);
-                if self.dice.once_in(50) {
-                    // Early, late, twice: harmless.
-                    let now = self.millis();
-                    self.client.handle_timeout(now);
-                    self.client.handle_timeout(now);
-                    continue;
-                }
-                let choice = self.dice.below(choices) as usize;
-                match ready.get(choice) {
-                    Some(at) => self.step(*at),
-                    None => self.return_hasher(),
-                }
-                continue;
+        while self.turn() {}
+        assert!(self.flights.is_empty(), "silent flights without a deadline");
+    }
+
+    /// One thing happens; `false` if there is nothing to wait for.
+    pub(super) fn turn(&mut self) -> bool {
+        let wait = self.drain();
+        self.steps += 1;
+        assert!(self.steps < 200_000, "no end: {:#?}", &self.transcript[self.transcript.len() - 40..]);
+        let ready: Vec<usize> = (0..self.flights.len()).filter(|at| self.is_ready(*at)).collect();
+        let choices = ready.len() as u64 + u64::from(!self.hashers.is_empty());
+        if choices > 0 {
+            // Time goes on a little, whatever happens.
+            self.now += self.dice.below(20);
+            if self.dice.once_in(50) {
+                // Early, late, twice: harmless.
+                let now = self.millis();
+                self.client.handle_timeout(now);
+                self.client.handle_timeout(now);
+                return true;
             }
-            let Some(deadline) = wait else {
-                assert!(self.flights.is_empty(), "silent flights without a deadline");
-                return;
-            };
-            let mark = self.transcript.len();
-            if let Some((last, at)) = self.last_deadline {
-                assert!(deadline > last || at != mark, "the deadline {deadline:?} came twice");
+            let choice = self.dice.below(choices) as usize;
+            match ready.get(choice) {
+                Some(at) => self.step(*at),
+                None => self.return_hasher(),
             }
-            self.last_deadline = Some((deadline, mark));
-            self.now = self.now.max(deadline.0);
-            self.client.handle_timeout(self.millis());
+            return true;
         }
+        let Some(deadline) = wait else { return false };
+        let mark = self.transcript.len();
+        if let Some((last, at)) = self.last_deadline {
+            assert!(deadline > last || at != mark, "the deadline {deadline:?} came twice");
+        }
+        self.last_deadline = Some((deadline, mark));
+        self.now = self.now.max(deadline.0);
+        self.client.handle_timeout(self.millis());
+        true
     }
 
     fn drain(&mut self) -> Option<Millis> {
@@ -238,19 +241,32 @@ impl World {
         self.note(format!("start {id:?} {} {} {range}", request.method, request.url));
         self.requests.push(request.clone());
         let url = request.url.to_string();
+        let mut fault = Fault::None;
+        if self.script.front().is_some_and(|(text, _)| url.contains(text)) {
+            fault = self.script.pop_front().unwrap().1;
+        }
         let mut reply = None;
+        if matches!(fault, Fault::Connect(_)) {
+            reply = Some(Reply::new(200, "nobody sees this"));
+        }
         for (text, canned) in &mut self.canned {
             if reply.is_none() && url.contains(*text) {
                 reply = canned(&request);
             }
         }
         let reply = reply.unwrap_or_else(|| self.registry.answer(self.now, &request));
-        let mut fault = Fault::None;
-        if self.script.front().is_some_and(|(text, _)| url.contains(text)) {
-            fault = self.script.pop_front().unwrap().1;
-        } else if self.faults < self.style.most_faults && self.dice.once_in(self.style.fault_every) {
+        if fault == Fault::None
+            && self.faults < self.style.most_faults
+            && self.dice.once_in(self.style.fault_every)
+        {
             self.faults += 1;
             fault = self.random_fault(&reply, &request);
+            // A host that never answered is given up sooner: that has tests of its own.
+            let is_early = matches!(fault, Fault::Connect(_) | Fault::Silence)
+                && !self.reached.contains(request.url.host());
+            if is_early {
+                fault = Fault::Status(503);
+            }
             self.note(format!("fault {fault:?}"));
         }
         let mut reply = reply;
@@ -376,6 +392,7 @@ impl World {
         let flight = &mut self.flights[at];
         let id = flight.id;
         let reply = flight.reply.clone().unwrap();
+        self.reached.insert(flight.request.url.host().to_owned());
         let fields: Vec<(&str, &[u8])> =
             reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let plan = self.client.handle_head(now, id, Head::new(reply.status, Headers::new(&fields))).unwrap();
@@ -417,6 +434,8 @@ impl World {
                 flight.skip -= skipped;
                 let kept = &chunk[skipped as usize..];
                 if kept.is_empty() {
+                    // Nothing to keep, but the body is alive.
+                    assert_eq!(self.client.handle_stored(now, id, 0), Ok(Flow::Continue));
                     return;
                 }
                 let bytes = self.sinks.get_mut(blob).unwrap();
@@ -436,7 +455,7 @@ impl World {
                     None => self.client.handle_body(now, id, kept).unwrap(),
                 }
             }
-            Plan::Head | Plan::Dead => unreachable!(),
+            Plan::Head => unreachable!(),
         };
         if flow == Flow::Stop {
             self.note(format!("stop {id:?}"));
@@ -477,7 +496,12 @@ impl World {
                 self.needs.insert(*blob, descriptor.clone());
                 let digest = descriptor.digest;
                 match self.have.get(&digest).cloned() {
-                    Some(bytes) if *document => self.client.supply(now, *blob, &bytes).unwrap(),
+                    Some(bytes) if *document => {
+                        self.client.supply(now, *blob, &bytes).unwrap();
+                        if Digest::sha256(&bytes) == digest {
+                            self.store.insert(digest, bytes);
+                        }
+                    }
                     Some(bytes) => {
                         self.store.insert(digest, bytes);
                         self.client.skip(now, *blob).unwrap();

@@ -1,0 +1,244 @@
+//! Who we are to a registry: one case each.
+
+use std::format;
+use std::string::ToString;
+use std::vec::Vec;
+
+use super::registry::{AUTH, Auth, HOST, Manners, Reply};
+use super::world::Fault;
+use super::{World, amd64, basic, world};
+use crate::client::{Client, Config, Credentials, Event, Outcome};
+use crate::error::ErrorKind;
+use crate::http::Method;
+
+const NAME: &str = "registry.example/team/app:1";
+
+fn bearer(lives: u64, anonymous: bool) -> World {
+    world(Manners { auth: Auth::Bearer { lives, anonymous }, ..Manners::default() })
+}
+
+#[test]
+fn basic_goes_with_every_request_where_there_is_no_token_server() {
+    let mut world = world(Manners { auth: Auth::Basic, ..Manners::default() });
+    world.wallet.push_back(basic());
+    let pulled = world.pulled(NAME, amd64()).unwrap();
+    world.check(&pulled);
+    assert_eq!(world.asked, 1);
+    // The first request only is sent without them.
+    let without = world.requests.iter().filter(|request| !request.headers.has("authorization")).count();
+    assert_eq!(without, 1);
+}
+
+#[test]
+fn wrong_credentials_are_asked_for_again_and_then_refused() {
+    for auth in [Auth::Basic, Auth::Bearer { lives: 300_000, anonymous: true }] {
+        let wrong = || Credentials::Basic { user: "me".to_string(), password: "wrong".into() };
+        let mut good = world(Manners { auth: auth.clone(), ..Manners::default() });
+        good.wallet.extend([wrong(), basic()]);
+        assert!(good.pulled(NAME, amd64()).is_ok());
+        assert_eq!(good.asked, 2);
+
+        let mut bad = world(Manners { auth: auth.clone(), ..Manners::default() });
+        bad.wallet.extend([wrong()]);
+        let error = bad.pulled(NAME, amd64()).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Unauthorized { with_credentials: true, .. }),
+            "{auth:?}: {error:?}"
+        );
+        assert_eq!(bad.asked, 2);
+
+        let mut stubborn = world(Manners { auth, ..Manners::default() });
+        stubborn.wallet.extend((0..100).map(|_| wrong()));
+        assert_eq!(stubborn.pulled(NAME, amd64()).unwrap_err().code(), "unauthorized");
+        assert!(stubborn.asked <= 3, "{}", stubborn.asked);
+    }
+}
+
+#[test]
+fn without_credentials_a_private_image_is_unauthorized() {
+    for auth in [Auth::Basic, Auth::Bearer { lives: 300_000, anonymous: false }] {
+        let mut world = world(Manners { auth: auth.clone(), ..Manners::default() });
+        let error = world.pulled(NAME, amd64()).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Unauthorized { with_credentials: false, .. }),
+            "{auth:?}: {error:?}"
+        );
+        assert!(error.hint().is_some());
+        assert_eq!(error.place().image.as_deref(), Some("registry.example/team/app:1"));
+    }
+}
+
+#[test]
+fn a_refresh_token_is_changed_by_post_and_where_that_is_unknown_by_get() {
+    for credentials in [
+        Credentials::RefreshToken("r3fresh".into()),
+        Credentials::Basic { user: "<token>".to_string(), password: "r3fresh".into() },
+    ] {
+        let mut world = bearer(300_000, false);
+        world.wallet.push_back(credentials.clone());
+        assert!(world.pulled(NAME, amd64()).is_ok());
+        assert_eq!(world.registry.count(&format!("POST {AUTH}/token")), 1);
+
+        let mut world = bearer(300_000, true);
+        world.wallet.push_back(credentials);
+        let mut tries = Vec::new();
+        let mut token = 0;
+        world.canned.push((
+            "/token",
+            std::boxed::Box::new(move |request| {
+                tries.push(request.method);
+                if request.method == Method::Post {
+                    return Some(Reply::new(404, ""));
+                }
+                assert!(request.headers.one("authorization").unwrap().starts_with("Basic "));
+                token += 1;
+                Some(Reply::new(200, format!(r#"{{"token":"other-{token}"}}"#)))
+            }),
+        ));
+        // The model does not know that token: what matters is how it was asked for.
+        assert_eq!(world.pulled(NAME, amd64()).unwrap_err().code(), "unauthorized");
+        let asked: Vec<Method> =
+            world.requests.iter().filter(|r| r.url.host() == AUTH).map(|r| r.method).collect();
+        assert_eq!(asked[..2], [Method::Post, Method::Get]);
+    }
+}
+
+#[test]
+fn a_token_that_is_given_is_sent_as_it_is() {
+    let mut world = bearer(300_000, true);
+    world.wallet.push_back(Credentials::Bearer("mine".into()));
+    world.canned.push((
+        "/v2/",
+        std::boxed::Box::new(|request| {
+            let sent = request.headers.one("authorization")?;
+            assert_eq!(sent, "Bearer mine");
+            Some(Reply::new(404, ""))
+        }),
+    ));
+    assert_eq!(world.pulled(NAME, amd64()).unwrap_err().code(), "not_found");
+    assert_eq!(world.registry.token_requests, 0);
+}
+
+#[test]
+fn a_token_that_dies_in_mid_pull_is_replaced() {
+    let mut world = bearer(300, true);
+    world.style.chunk = 100;
+    let pulled = world.pulled(NAME, amd64()).unwrap();
+    world.check(&pulled);
+    assert!(world.registry.token_requests > 1);
+    let refusals = world.transcript.iter().filter(|line| line.contains(" 401 ")).count();
+    assert!(refusals > 1, "{refusals}");
+}
+
+#[test]
+fn a_registry_that_refuses_its_own_tokens_is_not_asked_for_ever() {
+    let mut world = bearer(300_000, true);
+    world.canned.push((
+        "/v2/",
+        std::boxed::Box::new(|_| {
+            let challenge =
+                format!(r#"Bearer realm="https://{AUTH}/token",scope="repository:team/app:pull""#);
+            Some(Reply::new(401, "no").with("WWW-Authenticate", challenge))
+        }),
+    ));
+    let error = world.pulled(NAME, amd64()).unwrap_err();
+    assert_eq!(error.code(), "unauthorized");
+    assert!(world.registry.token_requests <= 2, "{}", world.registry.token_requests);
+    assert!(world.requests.len() <= 6, "{}", world.requests.len());
+}
+
+#[test]
+fn realms_that_lead_astray_are_refused() {
+    for realm in [
+        "http://auth.example/token",
+        "https://127.0.0.1/token",
+        "https://localhost:8443/token",
+        "https://[::1]/token",
+        "https://169.254.169.254/latest",
+        "ftp://auth.example/token",
+    ] {
+        let mut world = bearer(300_000, true);
+        world.wallet.push_back(basic());
+        world.canned.push((
+            "/v2/",
+            std::boxed::Box::new(move |_| {
+                Some(Reply::new(401, "no").with("WWW-Authenticate", format!(r#"Bearer realm="{realm}""#)))
+            }),
+        ));
+        let error = world.pulled(NAME, amd64()).unwrap_err();
+        assert!(["forbidden_target", "invalid_url"].contains(&error.code()), "{realm}: {error}");
+        assert!(world.requests.iter().all(|request| request.url.host() == HOST));
+    }
+}
+
+#[test]
+fn a_challenge_that_nobody_can_answer_is_named() {
+    let mut world = bearer(300_000, true);
+    world.canned.push((
+        "/v2/",
+        std::boxed::Box::new(|_| Some(Reply::new(401, "no").with("WWW-Authenticate", "Negotiate, NTLM"))),
+    ));
+    let error = world.pulled(NAME, amd64()).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::UnsupportedChallenge { offered, .. } if offered == "negotiate, ntlm"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_token_of_an_earlier_process_saves_the_challenge() {
+    let mut first = bearer(300_000, true);
+    first.pulled(NAME, amd64()).unwrap();
+    let (scope, token, lives) = first
+        .events
+        .iter()
+        .find_map(|event| match event {
+            Event::TokenIssued { registry, scope, token, expires_in } => {
+                assert_eq!(registry, HOST);
+                Some((scope.clone(), token.clone(), *expires_in))
+            }
+            _ => None,
+        })
+        .unwrap();
+    let registry = core::mem::take(&mut first.registry);
+    let mut second = World::new(Client::new(Config::default()), registry, 2, first.style.clone());
+    second.client.add_token(second.millis(), HOST, &scope, token, lives);
+    second.pulled(NAME, amd64()).unwrap();
+    assert_eq!((second.asked, second.registry.token_requests), (0, 1));
+    assert!(!second.transcript.iter().any(|line| line.contains(" 401 ")));
+}
+
+#[test]
+fn credentials_are_checked_at_the_root() {
+    let check = |world: &mut World| {
+        let job = world.client.check(world.millis(), HOST);
+        world.run();
+        world.finished.remove(&job).unwrap()
+    };
+    let mut open = world(Manners::default());
+    assert_eq!(check(&mut open), Ok(Outcome::Checked { authenticated: false }));
+    let mut basic_world = world(Manners { auth: Auth::Basic, ..Manners::default() });
+    basic_world.wallet.push_back(basic());
+    assert_eq!(check(&mut basic_world), Ok(Outcome::Checked { authenticated: true }));
+    let mut refused = world(Manners { auth: Auth::Basic, ..Manners::default() });
+    refused.wallet.push_back(Credentials::Basic { user: "me".to_string(), password: "no".into() });
+    assert_eq!(check(&mut refused).unwrap_err().code(), "unauthorized");
+    let mut tokens = bearer(300_000, false);
+    tokens.wallet.push_back(basic());
+    assert_eq!(check(&mut tokens), Ok(Outcome::Checked { authenticated: true }));
+}
+
+#[test]
+fn a_token_server_that_is_away_for_a_moment_is_asked_again() {
+    let mut world = bearer(300_000, true);
+    world.script.extend([
+        ("/token", Fault::Status(503)),
+        ("/token", Fault::Cut(3)),
+        ("/token", Fault::Silence),
+    ]);
+    assert!(world.pulled(NAME, amd64()).is_ok());
+    let mut world = bearer(300_000, true);
+    world.script.extend((0..10).map(|_| ("/token", Fault::Status(503))));
+    let error = world.pulled(NAME, amd64()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ServerError { host, .. } if host == AUTH), "{error:?}");
+}
