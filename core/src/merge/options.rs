@@ -7,7 +7,8 @@ use crate::tar::Mtime;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Order {
-    /// Top layer first, each layer in its own order; a directory when nothing below it can follow.
+    /// Top layer first, each layer in its own order; a directory when nothing below it can follow, but for symlinks that
+    /// lead up or to the root: they follow their directory at once, as GNU tar keeps its times only so.
     #[default]
     Stream,
     /// Sorted by path, component by component as bytes, parents first; independent of how the layers were cut.
@@ -31,7 +32,8 @@ impl Order {
 pub struct Options {
     /// The order of a flattened tar.
     pub order: Order,
-    /// Follow symlinks of lower layers that lead to directories, and keep them where a layer has a directory (L3).
+    /// Follow symlinks of lower layers that lead to directories, for entries, whiteouts and the targets of hard links,
+    /// and keep them where a layer has a directory entry; those of the same layer are kept there as well (L3).
     pub keep_directory_symlink: bool,
     /// Modification times after this one become this one.
     pub mtime_max: Option<Mtime>,

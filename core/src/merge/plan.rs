@@ -93,7 +93,7 @@ pub struct Plan {
     tree: Tree,
     options: Options,
     items: Vec<Item>,
-    /// Inodes with names made by hard links: the one that comes first and carries the data (L14).
+    /// Inodes with several names: the one that comes first and carries the data (L14).
     first: BTreeMap<u32, u32>,
     cursor: Cursor,
 }
@@ -205,10 +205,16 @@ impl Plan {
     /// Sorts the nodes, and finds the first name of each inode that has several (L14, L26).
     fn order(&mut self) {
         let names = || (0..self.tree.len()).filter_map(|id| u32::try_from(id).ok());
+        // By inode: the key of the first name, that name, how many names there are.
         let mut linked = BTreeMap::new();
         for node in names().filter_map(|id| self.tree.packed(id)) {
             if node.name != node.inode {
-                linked.insert(node.inode, (u128::MAX, NONE));
+                linked.insert(node.inode, (u128::MAX, NONE, 0_u32));
+            }
+        }
+        for node in names().filter_map(|id| self.tree.packed(id)) {
+            if let Some((_, _, count)) = linked.get_mut(&node.inode) {
+                *count += 1;
             }
         }
         if self.options.order == Order::Canonical {
@@ -218,28 +224,39 @@ impl Plan {
                     && let Some(first) = linked.get_mut(&node.inode)
                     && first.0 > at
                 {
-                    *first = (at, *id);
+                    (first.0, first.1) = (at, *id);
                 }
             }
             self.items = order.into_iter().map(Item::Node).collect();
         } else {
+            let mut places = alloc::vec![0_u32; self.tree.len()];
+            for (place, node) in (0..).zip(self.tree.leaves_first()) {
+                if let Some(at) = places.get_mut(node.id().0 as usize) {
+                    *at = place;
+                }
+            }
+            let place = |id: u32| u64::from(places.get(id as usize).copied().unwrap_or_default());
             let mut keyed: Vec<(u128, Item)> = Vec::with_capacity(self.tree.len());
-            for (place, node) in (0_u64..).zip(self.tree.leaves_first()) {
-                let Some(packed) = self.tree.packed(node.id().0) else { continue };
+            for node in self.tree.leaves_first() {
+                let id = node.id().0;
+                let Some(packed) = self.tree.packed(id) else { continue };
                 let key = if node.kind() == Kind::Directory {
-                    key(packed.close.saturating_sub(1), NONE, place)
+                    key(packed.close.saturating_sub(1), NONE, place(id) << 32)
+                } else if is_late(node) && linked.get(&packed.inode).is_none_or(|(_, _, count)| *count < 2) {
+                    let close = self.tree.packed(packed.parent).map_or(1, |parent| parent.close);
+                    key(close.saturating_sub(1), NONE, place(packed.parent) << 32 | (place(id) + 1))
                 } else {
                     self.name_key(packed)
                 };
                 if let Some(first) = linked.get_mut(&packed.inode)
                     && first.0 > key
                 {
-                    *first = (key, node.id().0);
+                    (first.0, first.1) = (key, id);
                 }
-                keyed.push((key, Item::Node(node.id().0)));
+                keyed.push((key, Item::Node(id)));
             }
             // A body that comes later than its own place has to be kept from there.
-            for (inode, (_, id)) in &linked {
+            for (inode, (_, id, _)) in &linked {
                 let stored = self.tree.stack().row(*inode).map_or(0, |(index, row)| index.stored(row));
                 if stored > 0
                     && self.tree.packed(*id).is_some_and(|first| first.turn != *inode)
@@ -251,7 +268,11 @@ impl Plan {
             keyed.sort_unstable_by_key(|(key, _)| *key);
             self.items = keyed.into_iter().map(|(_, item)| item).collect();
         }
-        self.first = linked.into_iter().map(|(inode, (_, id))| (inode, id)).collect();
+        self.first = linked
+            .into_iter()
+            .filter(|(_, (_, _, count))| *count > 1)
+            .map(|(inode, (_, id, _))| (inode, id))
+            .collect();
     }
 
     /// Where a name that is no directory comes in stream order: at its turn; there the name that stands there first,
@@ -357,7 +378,7 @@ impl Plan {
             };
         }
         let kind = index.kind(row);
-        if self.is_raw(packed, index, row) {
+        if self.is_raw(packed, node, index, row) {
             let stored = index.stored(row);
             let to = row.data_at().saturating_add(stored).saturating_add(padding(stored) as u64);
             return Ok(Some(Op::Copy { layer: index.layer(), from: row.header_at, to }));
@@ -376,8 +397,11 @@ impl Plan {
     }
 
     /// Whether the entry's own bytes can stand in the output.
-    fn is_raw(&self, packed: &TreeNode, index: &LayerIndex, row: &Row) -> bool {
+    fn is_raw(&self, packed: &TreeNode, node: Node<'_>, index: &LayerIndex, row: &Row) -> bool {
+        // What comes late is not read a second time.
+        let late = is_late(node) && !self.first.contains_key(&packed.inode);
         self.options.order == Order::Stream
+            && !late
             && packed.name == packed.inode
             && row.kind != RowKind::Directory
             && index.verbatim(row)
@@ -448,6 +472,15 @@ impl Plan {
         let op = segment.map(|segment| take(&mut content, segment.len));
         (op, Some(content))
     }
+}
+
+/// Whether it is a symlink that GNU tar makes at its very end, after all else: one that leads up or to the root. That
+/// touches its directory again, whose times GNU tar restores afterwards only if the directory's entry came before the
+/// symlink's. So in stream order these follow their directory's entry, unless other names link to them (L26).
+fn is_late(node: Node<'_>) -> bool {
+    node.kind() == Kind::Symlink
+        && (node.link().starts_with(b"/")
+            || node.link().split(|byte| *byte == b'/').any(|part| part == b".."))
 }
 
 /// A key of stream order: the top layer first.

@@ -28,7 +28,7 @@ fn ops(tars: &[Vec<u8>], options: &Options) -> Vec<Op> {
 fn what_needs_no_change_is_one_range() {
     let layer = tar(&[
         item("a", "content"),
-        of_kind("s", Kind::Symlink, "a"),
+        of_kind("s", Kind::Symlink, "./a"),
         item("empty", ""),
         of_kind("b", Kind::HardLink, "a"),
         of_kind("tty", Kind::CharDevice { major: 4, minor: 1 }, ""),

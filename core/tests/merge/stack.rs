@@ -205,6 +205,13 @@ pub(crate) fn view_of_tar(tar: &[u8], order: Order) -> View {
     let mut paths: Vec<(Vec<u8>, Shown, Vec<u8>)> = Vec::new();
     let mut known: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut closed: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut last: Vec<u8> = Vec::new();
+    let mut linked: BTreeSet<Vec<u8>> = BTreeSet::new();
+    each_entry(tar, |entry, _| {
+        if entry.kind == Kind::HardLink {
+            linked.insert(entry.link);
+        }
+    });
     each_entry(tar, |entry, data| {
         let mut path = entry.path.clone();
         if entry.kind == Kind::Directory {
@@ -218,12 +225,19 @@ pub(crate) fn view_of_tar(tar: &[u8], order: Order) -> View {
             .map(|at| path[..at].to_vec())
             .chain((!path.is_empty()).then(Vec::new))
             .collect();
+        let direct = path.iter().rposition(|b| *b == b'/').map_or(&[][..], |at| &path[..at]);
+        let up = entry.link.starts_with(b"/") || entry.link.split(|b| *b == b'/').any(|part| part == b"..");
+        let late = entry.kind == Kind::Symlink && up && !linked.contains(&path);
         for parent in &parents {
-            match order {
-                Order::Canonical => {
-                    assert!(parent.is_empty() || closed.contains(parent), "parents come first");
-                }
-                _ => assert!(!closed.contains(parent), "nothing follows below {}", parent.escape_ascii()),
+            if order == Order::Canonical {
+                assert!(parent.is_empty() || closed.contains(parent), "parents come first");
+            } else if late && parent == direct {
+                assert!(
+                    last == direct || direct.is_empty(),
+                    "GNU tar's late symlinks follow their directory"
+                );
+            } else {
+                assert!(!closed.contains(parent), "nothing follows below {}", parent.escape_ascii());
             }
         }
         assert!(!path.split(|b| *b == b'/').any(|part| part.starts_with(b".wh.")), "no whiteouts come out");
@@ -234,6 +248,7 @@ pub(crate) fn view_of_tar(tar: &[u8], order: Order) -> View {
             (shown, first.2.clone())
         } else {
             if entry.kind == Kind::Directory {
+                last.clone_from(&path);
                 assert!(closed.insert(path.clone()));
             }
             let shown = Shown {
