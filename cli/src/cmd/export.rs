@@ -157,7 +157,12 @@ fn warn(report: &Report, console: &Console) {
         let count = shown.entry(warning.kind.code()).or_default();
         *count += 1;
         if *count <= SHOWN {
-            console.warn(&format!("layer {}, {}: {}", warning.layer, warning.path.escape_ascii(), warning.kind));
+            console.warn(&format!(
+                "layer {}, {}: {}",
+                warning.layer,
+                warning.path.escape_ascii(),
+                warning.kind
+            ));
         }
     }
     for kind in wharfie_core::merge::WarningKind::ALL {
@@ -197,8 +202,12 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
             })
         })
         .collect();
-    let notes: serde_json::Map<_, _> =
-        report.counts.iter().filter(|(_, count)| *count > 0).map(|(note, count)| (note.code().to_owned(), json!(count))).collect();
+    let notes: serde_json::Map<_, _> = report
+        .counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(note, count)| (note.code().to_owned(), json!(count)))
+        .collect();
     json!({
         "event": "exported",
         "name": opened.name,

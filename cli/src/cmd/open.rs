@@ -152,8 +152,9 @@ fn open_layout(
         _ => return Err(unsupported(name)),
     };
     let top = layout.find(local.reference.as_deref())?;
-    let pulled =
-        layout.walk(&top, local_options(options), &watch::Notes::new(console)).map_err(|error| error.in_image(name))?;
+    let pulled = layout
+        .walk(&top, local_options(options), &watch::Notes::new(console))
+        .map_err(|error| error.in_image(name))?;
     Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None })
 }
 
@@ -165,8 +166,9 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
     crate::sample::unpack(folder.path())?;
     let layout = Layout::open(folder.path())?;
     let top = layout.find(None)?;
-    let pulled =
-        layout.walk(&top, local_options(options), &watch::Notes::new(console)).map_err(|error| error.in_image(SAMPLE))?;
+    let pulled = layout
+        .walk(&top, local_options(options), &watch::Notes::new(console))
+        .map_err(|error| error.in_image(SAMPLE))?;
     Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder) })
 }
 

@@ -137,7 +137,8 @@ impl Exchange {
         mut stop: oneshot::Receiver<()>,
     ) {
         let Store { blob, offset, skip, mut hasher, .. } = store;
-        let mut body = Body { exchange: self, sink, offset, skip, pending: 0, stored: 0, reported: Instant::now() };
+        let mut body =
+            Body { exchange: self, sink, offset, skip, pending: 0, stored: 0, reported: Instant::now() };
         let mut end = match self.replay(sink, offset, &mut hasher, &mut stop).await {
             Ok(()) => None,
             Err(end) => Some(end),

@@ -28,7 +28,9 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unreachable::Name(said) => f.write_str(said),
-            Unreachable::Forbidden(ip) => write!(f, "its name leads to {ip}, which is on this machine or link"),
+            Unreachable::Forbidden(ip) => {
+                write!(f, "its name leads to {ip}, which is on this machine or link")
+            }
         }
     }
 }

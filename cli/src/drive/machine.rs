@@ -12,8 +12,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use wharfie_core::client::{
-    self, BlobId, BodyPlan, Client, Credentials, CredentialsId, Event, ExchangeId, Failure, Flow, JobId, ListOptions,
-    Outcome, Output, SinkFailure,
+    self, BlobId, BodyPlan, Client, Credentials, CredentialsId, Event, ExchangeId, Failure, Flow, JobId,
+    ListOptions, Outcome, Output, SinkFailure,
 };
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{ErrorKind, Misuse, Result};
@@ -165,8 +165,18 @@ pub(super) struct Machine {
 
 /// Runs until the driver goes.
 pub(super) fn run(parts: Parts) {
-    let Parts { client, network, store, credentials, observer, document_bytes, inbox, mut mail, mut cancelled, runtime } =
-        parts;
+    let Parts {
+        client,
+        network,
+        store,
+        credentials,
+        observer,
+        document_bytes,
+        inbox,
+        mut mail,
+        mut cancelled,
+        runtime,
+    } = parts;
     let mut machine = Machine {
         client,
         network,
@@ -489,7 +499,8 @@ impl Machine {
             }
         }
         let new: u64 = missing.iter().map(|wanted| self.lacks(&wanted.descriptor)).sum();
-        let under_way: u64 = self.blobs.values().filter_map(|blob| blob.sink.as_ref()).map(|sink| left(sink)).sum();
+        let under_way: u64 =
+            self.blobs.values().filter_map(|blob| blob.sink.as_ref()).map(|sink| left(sink)).sum();
         let queued: u64 = self.queue.iter().map(|wanted| self.lacks(&wanted.descriptor)).sum();
         let needed = new + under_way + queued;
         match self.store.available().filter(|available| new > 0 && needed > *available) {
@@ -586,7 +597,12 @@ impl Machine {
     }
 
     fn present(&self, digest: Digest, size: u64) {
-        self.observer.transfer(&Transfer { digest, position: size, size: Some(size), state: TransferState::Present });
+        self.observer.transfer(&Transfer {
+            digest,
+            position: size,
+            size: Some(size),
+            state: TransferState::Present,
+        });
     }
 
     /// The edge over which bytes become trusted: from here on they may have their name.
@@ -636,7 +652,8 @@ impl Machine {
     /// Lets go of blobs that nobody wants any longer. Their partial files stay for the next run.
     fn forget(&mut self) {
         let is_over = |id: &BlobId, blob: &Blob| !blob.verified && self.client.progress(*id).is_none();
-        let over: Vec<BlobId> = self.blobs.iter().filter(|(id, blob)| is_over(id, blob)).map(|(id, _)| *id).collect();
+        let over: Vec<BlobId> =
+            self.blobs.iter().filter(|(id, blob)| is_over(id, blob)).map(|(id, _)| *id).collect();
         for id in over {
             if let Some(mut blob) = self.blobs.remove(&id) {
                 blob.state = TransferState::Stopped;
@@ -649,7 +666,8 @@ impl Machine {
     fn report(&mut self) {
         let first = self.writing.first().copied().unwrap_or(u64::MAX);
         let is_over = |running: &Running| running.outcome.as_ref().is_some_and(|(_, write)| *write <= first);
-        let over: Vec<JobId> = self.jobs.iter().filter(|(_, running)| is_over(running)).map(|(job, _)| *job).collect();
+        let over: Vec<JobId> =
+            self.jobs.iter().filter(|(_, running)| is_over(running)).map(|(job, _)| *job).collect();
         for job in over {
             if let Some(Running { replies, outcome: Some((outcome, _)), .. }) = self.jobs.remove(&job) {
                 let _ = replies.send(Reply::Done(outcome));

@@ -153,7 +153,8 @@ impl Driver {
             None if online || reference.digest().is_some() => reference.clone(),
             None => return Err(ErrorKind::Offline { what: reference.familiar() }.into()),
         };
-        let outcome = self.run(Task::Pull(target, options.image.clone()), online, &mut |_| Ok(())).map_err(in_image)?;
+        let outcome =
+            self.run(Task::Pull(target, options.image.clone()), online, &mut |_| Ok(())).map_err(in_image)?;
         let Outcome::Pulled(mut image) = outcome else { return Err(unexpected()) };
         if let Some(known) = &known {
             // What the index says of the top is more than a bare digest does.
@@ -270,7 +271,12 @@ impl Driver {
         }
     }
 
-    fn run(&self, task: Task, online: bool, page: &mut dyn FnMut(&[String]) -> Result<()>) -> Result<Outcome> {
+    fn run(
+        &self,
+        task: Task,
+        online: bool,
+        page: &mut dyn FnMut(&[String]) -> Result<()>,
+    ) -> Result<Outcome> {
         let token = self.0.tokens.fetch_add(1, Ordering::Relaxed);
         let (replies, inbox) = mpsc::channel();
         let gone = || Error::from(ErrorKind::Internal { reason: "the driver's thread is gone".to_owned() });
@@ -330,6 +336,7 @@ fn config(options: &NetworkOptions) -> Config {
 
 /// Jitter only has to differ from process to process.
 fn seed() -> u64 {
-    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let nanos =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     u64::from(std::process::id()) << 32 | u64::from(nanos)
 }

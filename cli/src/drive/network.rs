@@ -53,16 +53,22 @@ impl Network {
     pub(super) async fn send(&self, request: &Request) -> Result<reqwest::Response, Trouble> {
         let kind = request.url.host_kind();
         if request.reach == Reach::NoLoopbackOrLinkLocal && is_near(kind) {
-            return Err(Trouble::new(Failure::Forbidden, format!("{} is on this machine or link", request.url.host())));
+            return Err(Trouble::new(
+                Failure::Forbidden,
+                format!("{} is on this machine or link", request.url.host()),
+            ));
         }
         let text = request.url.to_string();
-        let unreadable = |error: &dyn std::fmt::Display| Trouble::new(Failure::Unknown, format!("no usable URL: {error}"));
-        let url: reqwest::Url = text.parse().map_err(|error: <reqwest::Url as std::str::FromStr>::Err| unreadable(&error))?;
+        let unreadable =
+            |error: &dyn std::fmt::Display| Trouble::new(Failure::Unknown, format!("no usable URL: {error}"));
+        let url: reqwest::Url =
+            text.parse().map_err(|error: <reqwest::Url as std::str::FromStr>::Err| unreadable(&error))?;
         let way = match self.proxied(&text, kind) {
             true => Way::Proxy,
             false => Way::Direct(request.reach),
         };
-        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes()).map_err(|error| unreadable(&error))?;
+        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes())
+            .map_err(|error| unreadable(&error))?;
         let mut sent = self.client(way, request.tls)?.request(method, url);
         for (name, value) in request.headers.iter() {
             sent = sent.header(name, value);
@@ -70,7 +76,9 @@ impl Network {
         sent = match &request.body {
             RequestBody::Empty => sent,
             RequestBody::Bytes(bytes) => sent.body(bytes.clone()),
-            RequestBody::Source { .. } => return Err(Trouble::new(Failure::Unknown, "nothing is uploaded here")),
+            RequestBody::Source { .. } => {
+                return Err(Trouble::new(Failure::Unknown, "nothing is uploaded here"));
+            }
         };
         sent.send().await.map_err(Trouble::of)
     }
@@ -125,7 +133,8 @@ impl Resolve for Names {
         Box::pin(async move {
             // The port is set by who connects.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found: Vec<SocketAddr> = found.map_err(|error| Unreachable::Name(error.to_string()))?.collect();
+            let found: Vec<SocketAddr> =
+                found.map_err(|error| Unreachable::Name(error.to_string()))?.collect();
             allowed(found, reach).map(|found| Box::new(found.into_iter()) as Addrs).map_err(Into::into)
         })
     }
@@ -149,7 +158,9 @@ mod tests {
     #[test]
     fn names_that_lead_home_are_refused() {
         let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 0);
-        for near in ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1"] {
+        for near in
+            ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1"]
+        {
             let refused = allowed(vec![at(near)], Reach::NoLoopbackOrLinkLocal);
             assert!(matches!(refused, Err(Unreachable::Forbidden(_))), "{near}");
             assert_eq!(allowed(vec![at(near)], Reach::Any).unwrap(), [at(near)]);

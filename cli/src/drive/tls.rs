@@ -39,7 +39,8 @@ impl Trust {
                 let reason = format!("--ca {}: {reason}", path.display());
                 wharfie_core::Error::from(ErrorKind::InvalidOption { reason })
             };
-            let bytes = std::fs::read(path).map_err(|error| io_error("reading certificates", path, &error))?;
+            let bytes =
+                std::fs::read(path).map_err(|error| io_error("reading certificates", path, &error))?;
             for certificate in CertificateDer::pem_slice_iter(&bytes) {
                 extra.push(certificate.map_err(|error: pem::Error| invalid(&error.to_string()))?);
             }
@@ -56,16 +57,21 @@ impl Trust {
 
     /// For connections that check certificates so far.
     pub(super) fn config(&self, tls: Tls) -> Result<ClientConfig, rustls::Error> {
-        let builder = ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()?;
         let mut config = match tls {
             Tls::Verify => match Verifier::new(self.provider.clone()) {
                 Ok(_) if !self.extra.is_empty() => {
                     let verifier = Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
-                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+                    builder
+                        .dangerous()
+                        .with_custom_certificate_verifier(Arc::new(verifier))
+                        .with_no_client_auth()
                 }
-                Ok(verifier) => {
-                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-                }
+                Ok(verifier) => builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+                    .with_no_client_auth(),
                 Err(_) => {
                     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
                     roots.add_parsable_certificates(self.extra.iter().cloned());

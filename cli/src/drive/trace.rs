@@ -59,7 +59,10 @@ impl Trace {
 
     pub(super) fn end(&self, request: &Request, bytes: u64) {
         if self.level >= 2 {
-            self.say(2, &format!("{} {}: {bytes} bytes in {}", request.method, request.url.path(), self.elapsed()));
+            self.say(
+                2,
+                &format!("{} {}: {bytes} bytes in {}", request.method, request.url.path(), self.elapsed()),
+            );
         }
     }
 
@@ -115,7 +118,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let url = Url::parse("https://cdn.example/blob?X-Amz-Signature=abc&scope=repository:a:pull&t").unwrap();
+        let url =
+            Url::parse("https://cdn.example/blob?X-Amz-Signature=abc&scope=repository:a:pull&t").unwrap();
         assert_eq!(shown_url(&url), "https://cdn.example/blob?X-Amz-Signature=…&scope=repository:a:pull&t");
         assert_eq!(shown_header("authorization", b"Bearer abc.def"), "Bearer …");
         assert_eq!(shown_header("Authorization", b"opaque"), "…");

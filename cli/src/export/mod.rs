@@ -11,6 +11,7 @@ mod output;
 mod spool;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,13 @@ impl Sink {
                 "a tar is not for a terminal: name a file, or redirect the standard output".to_owned();
             return Err(ErrorKind::InvalidOption { reason }.into());
         }
-        Ok(Sink::Stream(Box::new(stdout)))
+        // Not through the library's line buffer: this is no text.
+        #[cfg(unix)]
+        let own = std::os::fd::AsFd::as_fd(&stdout).try_clone_to_owned();
+        #[cfg(windows)]
+        let own = std::os::windows::io::AsHandle::as_handle(&stdout).try_clone_to_owned();
+        let own = own.map_err(|error| fault::io_error("opening the standard output", None, &error))?;
+        Ok(Sink::Stream(Box::new(File::from(own))))
     }
 }
 
@@ -194,7 +201,7 @@ pub fn export(
     check_layer_count(image.diff_ids.as_ref().map(Vec::len), image.layers.len())?;
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The output is opened first: what cannot be written need not be decoded.
-    let output = Output::open(sink)?;
+    let output = Output::open(sink, options.format)?;
     spool::check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let workshop = Workshop {

@@ -5,32 +5,35 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::merge::HELD_BACK;
 
 use super::Sink;
 use super::fault::io_error;
 
-/// Bytes of a stream that are held back to the very end. Less than a block of tar, no more than the checksum that ends a
-/// gzip member or the last bytes of a zstd frame: a stream without them ends inside whatever it is.
-const HELD: usize = 4;
+/// Bytes of a compressed stream that are held back to the very end: the last ones of a gzip member's trailer or of a zstd
+/// frame's checksum, so that a stream without them ends inside a member or frame, however many were written.
+const HELD_BACK_OF_BLOCK: usize = 4;
 
 /// An open output.
 pub(super) enum Output {
     /// A temporary file beside the target, removed unless it is committed.
     File { temporary: NamedTempFile, target: PathBuf },
     /// A stream, and its bytes that are held back.
-    Stream { writer: Box<dyn Write + Send>, name: Option<PathBuf>, held: Vec<u8> },
+    Stream { writer: Box<dyn Write + Send>, name: Option<PathBuf>, held: Vec<u8>, hold: usize },
 }
 
 impl Output {
-    pub(super) fn open(sink: Sink) -> Result<Output> {
+    pub(super) fn open(sink: Sink, format: Format) -> Result<Output> {
+        let hold = if format == Format::Identity { HELD_BACK } else { HELD_BACK_OF_BLOCK };
         match sink {
-            Sink::Stream(writer) => Ok(Output::Stream { writer, name: None, held: Vec::new() }),
-            Sink::File(path) => Output::open_file(path),
+            Sink::Stream(writer) => Ok(Output::Stream { writer, name: None, held: Vec::new(), hold }),
+            Sink::File(path) => Output::open_file(path, hold),
         }
     }
 
-    fn open_file(path: PathBuf) -> Result<Output> {
+    fn open_file(path: PathBuf, hold: usize) -> Result<Output> {
         let opening = |error| io_error("opening the output", Some(&path), &error);
         // Through a link, what it leads to is replaced, as with any other tool.
         let existing = match fs::metadata(&path) {
@@ -44,8 +47,8 @@ impl Output {
                 return Err(ErrorKind::InvalidOption { reason }.into());
             }
             Some(metadata) if !metadata.is_file() => {
-                let file = File::options().write(true).open(&path).map_err(opening)?;
-                return Ok(Output::Stream { writer: Box::new(file), name: Some(path), held: Vec::new() });
+                let writer = Box::new(File::options().write(true).open(&path).map_err(opening)?);
+                return Ok(Output::Stream { writer, name: Some(path), held: Vec::new(), hold });
             }
             Some(_) => fs::canonicalize(&path).map_err(opening)?,
             None => path.clone(),
@@ -85,9 +88,9 @@ impl Output {
                 .as_file_mut()
                 .write_all(bytes)
                 .map_err(|error| io_error("writing the output", Some(target), &error)),
-            Output::Stream { writer, name, held } => {
+            Output::Stream { writer, name, held, hold } => {
                 let failed = |error| io_error("writing the output", name.as_deref(), &error);
-                let goes = (held.len() + bytes.len()).saturating_sub(HELD);
+                let goes = (held.len() + bytes.len()).saturating_sub(*hold);
                 let old = goes.min(held.len());
                 writer.write_all(&held[..old]).map_err(failed)?;
                 held.drain(..old);
@@ -108,7 +111,7 @@ impl Output {
                 Ok(_) => Ok(()),
                 Err(error) => Err(io_error("naming the output", Some(&target), &error.error)),
             },
-            Output::Stream { mut writer, name, held } => writer
+            Output::Stream { mut writer, name, held, .. } => writer
                 .write_all(&held)
                 .and_then(|()| writer.flush())
                 .map_err(|error| io_error("writing the output", name.as_deref(), &error)),

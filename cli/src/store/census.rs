@@ -254,7 +254,8 @@ impl Store {
                         need(&layer.digest, layer.size);
                     }
                 }
-                let config = self.read_document(&manifest.config.digest, limits.document_bytes).ok().flatten();
+                let config =
+                    self.read_document(&manifest.config.digest, limits.document_bytes).ok().flatten();
                 let config = config.and_then(|bytes| Config::parse(&bytes, &limits).ok());
                 descriptor.platform.clone().or_else(|| config?.platform)
             }

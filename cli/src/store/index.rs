@@ -95,7 +95,11 @@ impl Store {
         };
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
         match &value {
-            Value::Object(object) if matches!(object.get("manifests"), None | Some(Value::Array(_) | Value::Null)) => Ok(value),
+            Value::Object(object)
+                if matches!(object.get("manifests"), None | Some(Value::Array(_) | Value::Null)) =>
+            {
+                Ok(value)
+            }
             _ => Err(invalid("it is no OCI index".to_owned())),
         }
     }
@@ -122,5 +126,9 @@ fn manifests(index: &Value) -> &[Value] {
 }
 
 fn ref_name(entry: &Value) -> Option<&str> {
-    entry.get("annotations").and_then(Value::as_object).and_then(|all: &Map<_, _>| all.get(REF_NAME))?.as_str()
+    entry
+        .get("annotations")
+        .and_then(Value::as_object)
+        .and_then(|all: &Map<_, _>| all.get(REF_NAME))?
+        .as_str()
 }

@@ -69,7 +69,8 @@ impl Store {
     /// # Errors
     /// `local_io`, `permission_denied`; `invalid_option` if the directory holds something that is no OCI layout.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Store> {
-        let root = std::path::absolute(dir.into()).map_err(|e| io_error("opening the store", Path::new("."), &e))?;
+        let root =
+            std::path::absolute(dir.into()).map_err(|e| io_error("opening the store", Path::new("."), &e))?;
         let found = check_layout(&root)?;
         let lease = match lay(&root, found) {
             Ok(()) => lock::Lease::take(&root)?,
@@ -114,9 +115,9 @@ impl Store {
     pub fn read_document(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.open_blob(digest)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|error| io_error("reading a document", &self.blob_path(digest), &error).in_blob(*digest))?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
+            io_error("reading a document", &self.blob_path(digest), &error).in_blob(*digest)
+        })?;
         if bytes.len() as u64 > limit {
             return Err(Error::from(ErrorKind::LimitExceeded { limit: "document_bytes", value: limit })
                 .in_blob(*digest)
@@ -247,7 +248,8 @@ fn default_dir(var: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
             .or_else(|| std::env::home_dir().filter(|dir| dir.is_absolute()).map(|home| home.join(".cache")))
     };
     cache.map(|cache| cache.join("wharfie").join("store")).ok_or_else(|| {
-        let reason = "there is no home directory to keep images in: name a place with --store DIR or WHARFIE_STORE";
+        let reason =
+            "there is no home directory to keep images in: name a place with --store DIR or WHARFIE_STORE";
         ErrorKind::InvalidOption { reason: reason.to_owned() }.into()
     })
 }
@@ -266,7 +268,11 @@ fn check_layout(root: &Path) -> Result<bool> {
                 .and_then(|value| value.get("imageLayoutVersion")?.as_str().map(str::to_owned));
             match version.as_deref() {
                 Some(version) if version.starts_with("1.") => return Ok(true),
-                Some(version) => return refuse(&format!("is an OCI layout of version {version}, which is not known here")),
+                Some(version) => {
+                    return refuse(&format!(
+                        "is an OCI layout of version {version}, which is not known here"
+                    ));
+                }
                 None => return refuse("holds an `oci-layout` that cannot be read"),
             }
         }
@@ -277,7 +283,9 @@ fn check_layout(root: &Path) -> Result<bool> {
     match fs::read_dir(root) {
         Ok(entries) => {
             // Our own, from a process that lays the same store at this moment.
-            let ours = |name: &std::ffi::OsStr| name == "ingest" || name == "blobs" || name == "index.json" || name == "oci-layout";
+            let ours = |name: &std::ffi::OsStr| {
+                name == "ingest" || name == "blobs" || name == "index.json" || name == "oci-layout"
+            };
             let foreign = entries.flatten().find(|entry| !ours(&entry.file_name()));
             match foreign {
                 Some(_) => refuse("is not empty and no OCI layout"),
@@ -299,7 +307,8 @@ fn lay(root: &Path, found: bool) -> Result<()> {
         for (name, content) in [("index.json", index::EMPTY), ("oci-layout", LAYOUT)] {
             let path = root.join(name);
             let write = || -> std::io::Result<()> {
-                let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(root.join("ingest"))?;
+                let mut file =
+                    tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(root.join("ingest"))?;
                 readable(file.as_file())?;
                 file.write_all(content.as_bytes())?;
                 match file.persist_noclobber(&path) {

@@ -97,7 +97,8 @@ impl Partial {
     /// `local_io`
     #[allow(clippy::len_without_is_empty, reason = "an empty one is one like any other")]
     pub fn len(&self) -> Result<u64> {
-        let meta = self.file.metadata().map_err(|error| io_error("reading from the store", &self.path, &error))?;
+        let meta =
+            self.file.metadata().map_err(|error| io_error("reading from the store", &self.path, &error))?;
         Ok(meta.len())
     }
 
@@ -106,7 +107,8 @@ impl Partial {
     /// # Errors
     /// `local_io`
     pub fn truncate(&self, len: u64) -> Result<()> {
-        let failed = |error: std::io::Error| io_error("writing to the store", &self.path, &error).in_blob(self.digest);
+        let failed =
+            |error: std::io::Error| io_error("writing to the store", &self.path, &error).in_blob(self.digest);
         self.file.set_len(len).map_err(failed)?;
         (&self.file).seek(SeekFrom::Start(len)).map_err(failed)?;
         Ok(())
@@ -120,7 +122,8 @@ impl Partial {
     pub fn commit(self, size: u64) -> Result<()> {
         let actual = self.len()?;
         if actual != size {
-            return Err(wharfie_core::Error::from(ErrorKind::SizeMismatch { expected: size, actual }).in_blob(self.digest));
+            return Err(wharfie_core::Error::from(ErrorKind::SizeMismatch { expected: size, actual })
+                .in_blob(self.digest));
         }
         let rename = || -> std::io::Result<()> {
             self.file.sync_data()?;
@@ -136,9 +139,11 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         // Nothing to go on from. On Windows a file that is open elsewhere would linger without a name.
-        if cfg!(unix) && self.file.metadata().is_ok_and(|ours| {
-            ours.len() == 0 && fs::metadata(&self.path).is_ok_and(|there| is_same(&ours, &there))
-        }) {
+        if cfg!(unix)
+            && self.file.metadata().is_ok_and(|ours| {
+                ours.len() == 0 && fs::metadata(&self.path).is_ok_and(|there| is_same(&ours, &there))
+            })
+        {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -19,8 +19,8 @@ struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     layers: Vec<Vec<Raw>>,
     tree: Option<Vec<Raw>>,
     error: Option<String>,
@@ -124,8 +124,18 @@ fn expected(tree: &[Raw]) -> View {
     }))
 }
 
-#[test]
-fn every_stack_of_the_corpus_shows_what_the_rules_say() {
+impl Case {
+    /// The tars of its layers, and the options that it is merged by.
+    pub(crate) fn stack(&self) -> (Vec<Vec<u8>>, Options) {
+        let mut options = Options::default();
+        options.keep_directory_symlink = self.keep_directory_symlink;
+        let items = |layer: &Vec<Raw>| layer.iter().map(Raw::item).collect::<Vec<Item>>();
+        (self.layers.iter().map(|layer| tar(&items(layer))).collect(), options)
+    }
+}
+
+/// All cases, with the rule that they are about.
+pub(crate) fn corpus() -> Vec<(String, Case)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/stacks");
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
@@ -133,17 +143,22 @@ fn every_stack_of_the_corpus_shows_what_the_rules_say() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
-    let mut count = 0;
+    let mut corpus = Vec::new();
     for file in files {
         let rule = file.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&file).unwrap();
         let cases: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{rule}: {error}"));
-        for case in cases.case {
-            count += 1;
-            run(&rule, &case);
-        }
+        corpus.extend(cases.case.into_iter().map(|case| (rule.clone(), case)));
     }
-    assert!(count > 100, "only {count} cases");
+    assert!(corpus.len() > 100, "only {} cases", corpus.len());
+    corpus
+}
+
+#[test]
+fn every_stack_of_the_corpus_shows_what_the_rules_say() {
+    for (rule, case) in corpus() {
+        run(&rule, &case);
+    }
 }
 
 fn run(rule: &str, case: &Case) {

@@ -1,0 +1,590 @@
+//! Stacks of layers through the whole native pipeline.
+
+#[allow(dead_code)]
+#[path = "../../core/tests/merge/cases.rs"]
+mod cases;
+#[allow(dead_code)]
+#[path = "../../core/tests/merge/model.rs"]
+mod model;
+#[allow(dead_code)]
+#[path = "../../core/tests/merge/stack.rs"]
+mod stack;
+
+use std::io::{self, Read as _, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use wharfie::codec::NativeCodecs;
+use wharfie::drive::Cancel;
+use wharfie::export::{
+    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name,
+};
+use wharfie_core::codec::{Codec, Codecs, Decoder, Format, Needs, SoftCodecs};
+use wharfie_core::image::Descriptor;
+use wharfie_core::merge::{Options, Order};
+use wharfie_core::tar::{Kind, Metadata, Mtime};
+use wharfie_core::{Digest, Error, Limits, MediaType};
+
+fn drive(codec: &mut dyn Codec, mut input: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let step = codec.process(input, &mut buffer)?;
+        out.extend_from_slice(&buffer[..step.written]);
+        input = &input[step.read..];
+        if step.needs == Needs::Input {
+            break;
+        }
+    }
+    loop {
+        let step = codec.finish(&mut buffer)?;
+        out.extend_from_slice(&buffer[..step.written]);
+        if step.needs == Needs::Nothing {
+            return Ok(out);
+        }
+    }
+}
+
+fn packed(format: Format, plain: &[u8]) -> Vec<u8> {
+    drive(&mut *NativeCodecs.encoder(format, None).unwrap(), plain).unwrap()
+}
+
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    drive(&mut Decoder::new(&SoftCodecs, None, &Limits::default()), bytes)
+}
+
+/// A folder with blobs in it, a folder for the spool, and one for the output.
+struct Scene {
+    dir: TempDir,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["blobs", "temp", "out"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        Scene { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn layer(&self, format: Format, blob: &[u8]) -> LocalLayer {
+        let digest = Digest::sha256(blob);
+        let path = self.path("blobs").join(digest.hex());
+        std::fs::write(&path, blob).unwrap();
+        let media_type = match format {
+            Format::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Format::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            _ => "application/vnd.oci.image.layer.v1.tar",
+        };
+        LocalLayer {
+            descriptor: Descriptor::new(MediaType::parse(media_type), digest, blob.len() as u64),
+            path,
+        }
+    }
+
+    /// An image of these layers, compressed in turn as `first` says, then differently.
+    fn image(&self, tars: &[Vec<u8>], first: usize) -> LocalImage {
+        const FORMATS: [Format; 3] = [Format::Gzip, Format::Identity, Format::Zstd];
+        let layers = tars
+            .iter()
+            .enumerate()
+            .map(|(at, tar)| {
+                let format = FORMATS[(at + first) % 3];
+                self.layer(format, &packed(format, tar))
+            })
+            .collect();
+        LocalImage { layers, diff_ids: Some(tars.iter().map(|tar| Digest::sha256(tar)).collect()) }
+    }
+
+    fn options(&self, name: &str, merge: &Options, jobs: usize) -> ExportOptions {
+        let mut options = ExportOptions::default();
+        options.format = format_of_name(Path::new(name)).unwrap();
+        options.merge = merge.clone();
+        options.temp_dir = Some(self.path("temp"));
+        options.jobs = NonZeroUsize::new(jobs);
+        options
+    }
+
+    fn export(
+        &self,
+        image: &LocalImage,
+        name: &str,
+        merge: &Options,
+        jobs: usize,
+    ) -> Result<(Vec<u8>, Report), Error> {
+        let target = self.path("out").join(name);
+        let report = export(image, &self.options(name, merge, jobs), Sink::File(target.clone()), &())?;
+        let bytes = std::fs::read(&target).unwrap();
+        assert_eq!(report.bytes, bytes.len() as u64);
+        std::fs::remove_file(target).unwrap();
+        Ok((bytes, report))
+    }
+
+    /// What is in the folder of the output, and of the spool.
+    fn left(&self) -> Vec<String> {
+        let names = |dir: &str| {
+            std::fs::read_dir(self.path(dir))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        };
+        names("out").chain(names("temp")).collect()
+    }
+}
+
+#[test]
+fn every_stack_of_the_corpus_comes_out_as_core_says() {
+    let scene = Scene::new();
+    for (at, (rule, case)) in cases::corpus().into_iter().enumerate() {
+        let name = format!("{rule}: {}", case.name);
+        let (tars, mut options) = case.stack();
+        let image = scene.image(&tars, at);
+        for order in [Order::Stream, Order::Canonical] {
+            options.order = order;
+            match stack::flatten(&tars, &options, usize::MAX) {
+                Ok(flat) => {
+                    let (bytes, report) = scene.export(&image, "x.tar", &options, 3).expect(&name);
+                    assert!(bytes == flat, "{name}: {}", order.name());
+                    assert_eq!(report.tar_bytes, flat.len() as u64);
+                    assert_eq!(report.entries, stack::names(&flat).len() as u64, "{name}");
+                    for (layer, tar) in report.layers.iter().zip(&tars) {
+                        assert_eq!((layer.diff_id, layer.tar_bytes), (Digest::sha256(tar), tar.len() as u64));
+                        assert_eq!(layer.mismatch, None);
+                    }
+                    for file in ["x.tar.gz", "x.tar.zst"] {
+                        let (bytes, _) = scene.export(&image, file, &options, 1).expect(&name);
+                        assert!(unpacked(&bytes).unwrap() == flat, "{name}: {file}");
+                    }
+                }
+                Err(expected) => {
+                    let error = scene.export(&image, "x.tar", &options, 2).expect_err(&name);
+                    assert_eq!(error.code(), expected.code(), "{name}: {error}");
+                    let (place, known) = (error.place(), expected.place());
+                    assert_eq!(
+                        (place.layer, place.byte, &place.entry),
+                        (known.layer, known.byte, &known.entry)
+                    );
+                    let blob = &image.layers[place.layer.unwrap()].descriptor.digest;
+                    assert_eq!(place.blob.as_ref(), Some(blob), "{name}");
+                }
+            }
+            assert_eq!(scene.left(), [""; 0], "{name}");
+        }
+    }
+}
+
+fn noise(len: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    (0..len)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if i / 9000 % 2 == 0 {
+                (state >> 24) as u8
+            } else {
+                b"wharfie crane quay "[(state >> 28) as usize]
+            }
+        })
+        .collect()
+}
+
+fn item(path: &str, kind: Kind, link: &str, data: Vec<u8>) -> stack::Item {
+    let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+    let metadata = Metadata { mode, mtime: Mtime::from_seconds(1_600_000_000), ..Metadata::default() };
+    stack::Item { path: path.into(), kind, link: link.into(), metadata, data }
+}
+
+/// Three layers, some 12 MB, with whiteouts and links across layers.
+fn large() -> Vec<Vec<u8>> {
+    let file = |path: &str, len, seed| item(path, Kind::File, "", noise(len, seed));
+    let layers = [
+        vec![
+            item("usr/", Kind::Directory, "", Vec::new()),
+            file("usr/big", 5_000_000, 1),
+            file("usr/gone", 1_000_000, 2),
+            file("usr/kept", 3, 3),
+            item("usr/name", Kind::HardLink, "usr/big", Vec::new()),
+            item("bin", Kind::Symlink, "usr/bin", Vec::new()),
+        ],
+        vec![
+            item("usr/.wh.gone", Kind::File, "", Vec::new()),
+            file("opt/second", 4_194_304, 4),
+            item("again", Kind::HardLink, "usr/big", Vec::new()),
+        ],
+        vec![file("top", 2_000_001, 5), item(".wh.usr", Kind::File, "", Vec::new()), file("usr/new", 1, 6)],
+    ];
+    layers.iter().map(|layer| stack::tar(layer)).collect()
+}
+
+#[test]
+fn l26_the_bytes_hang_on_neither_threads_nor_the_layers_compression() {
+    let scene = Scene::new();
+    let tars = large();
+    let flat = stack::flatten(&tars, &Options::default(), usize::MAX).unwrap();
+    for name in ["x.tar", "x.tar.gz", "x.tar.zst"] {
+        let mut first = None;
+        for (jobs, turn) in [(1, 0), (2, 1), (3, 2), (8, 0)] {
+            let (bytes, _) =
+                scene.export(&scene.image(&tars, turn), name, &Options::default(), jobs).unwrap();
+            assert!(first.get_or_insert_with(|| bytes.clone()) == &bytes, "{name} with {jobs} jobs");
+        }
+        assert!(unpacked(&first.unwrap()).unwrap() == flat, "{name}");
+    }
+}
+
+#[test]
+fn levels_count() {
+    let scene = Scene::new();
+    let image = scene.image(&large(), 0);
+    for (name, levels) in [("x.tar.gz", [1, 9]), ("x.tar.zst", [1, 15])] {
+        let sizes = levels.map(|level| {
+            let mut options = scene.options(name, &Options::default(), 2);
+            options.level = Some(level);
+            let target = scene.path("out").join(name);
+            export(&image, &options, Sink::File(target), &()).unwrap().bytes
+        });
+        assert!(sizes[1] < sizes[0], "{name}: {sizes:?}");
+    }
+    let mut options = scene.options("x.tar.gz", &Options::default(), 2);
+    options.level = Some(10);
+    let error = export(&image, &options, Sink::File(scene.path("out/y.tar.gz")), &()).unwrap_err();
+    assert_eq!(error.code(), "invalid_option");
+    assert!(!scene.path("out/y.tar.gz").exists());
+}
+
+#[test]
+fn other_tools_read_it() {
+    let scene = Scene::new();
+    let tars = large();
+    let flat = stack::flatten(&tars, &Options::default(), usize::MAX).unwrap();
+    let image = scene.image(&tars, 0);
+    let (bytes, report) = scene.export(&image, "x.tar", &Options::default(), 2).unwrap();
+    let mut seen = Vec::new();
+    for entry in ::tar::Archive::new(&bytes[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path_bytes().into_owned();
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data).unwrap();
+        if path == b"top" {
+            assert!(data == noise(2_000_001, 5));
+        }
+        seen.push(String::from_utf8(path).unwrap());
+    }
+    assert_eq!(seen.len() as u64, report.entries);
+    assert!(seen.contains(&"again".to_owned()) && !seen.iter().any(|path| path.contains("gone")));
+    for (name, tool) in [("x.tar", "cat"), ("x.tar.gz", "gzip -dc"), ("x.tar.zst", "zstd -dc")] {
+        let program = tool.split(' ').next().unwrap();
+        if Command::new(program).arg("--version").output().is_err() {
+            eprintln!("SKIPPED: {program} is not installed");
+            continue;
+        }
+        let (bytes, _) = scene.export(&image, name, &Options::default(), 2).unwrap();
+        let path = scene.path(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let script =
+            format!("set -e; {tool} < {name} > plain; tar -tf plain > names; tar -xOf plain top > top");
+        let output =
+            Command::new("sh").arg("-c").arg(&script).current_dir(scene.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(std::fs::read(scene.path("plain")).unwrap() == flat, "{name}");
+        assert!(std::fs::read(scene.path("top")).unwrap() == noise(2_000_001, 5), "{name}");
+        let names = std::fs::read_to_string(scene.path("names")).unwrap();
+        assert_eq!(names.lines().collect::<Vec<_>>(), seen, "{name}");
+    }
+}
+
+#[test]
+fn l23_what_is_not_what_it_should_be_leaves_nothing() {
+    let scene = Scene::new();
+    let small = |name: &str| stack::tar(&[item(name, Kind::File, "", noise(70_000, 9))]);
+    let tars = vec![small("a"), small("b"), small("c")];
+    let options = Options::default();
+    // What was there before stays as it was.
+    std::fs::write(scene.path("out/x.tar"), "before").unwrap();
+    let fails = |image: &LocalImage, code: &str, layer: Option<usize>, what: &str| {
+        for name in ["x.tar", "y.tar.gz"] {
+            let target = scene.path("out").join(name);
+            let error =
+                export(image, &scene.options(name, &options, 2), Sink::File(target), &()).expect_err(what);
+            assert_eq!((error.code(), error.place().layer), (code, layer), "{what}: {error}");
+            assert_eq!(scene.left(), ["x.tar"], "{what}");
+            assert_eq!(std::fs::read(scene.path("out/x.tar")).unwrap(), b"before");
+        }
+    };
+    for turn in 0..3 {
+        let image = scene.image(&tars, turn);
+        for layer in 0..3 {
+            let blob = std::fs::read(&image.layers[layer].path).unwrap();
+            let hurt = |bytes: &[u8]| {
+                let mut hurt = image.clone();
+                hurt.layers[layer].path = scene.path("blobs/hurt");
+                std::fs::write(&hurt.layers[layer].path, bytes).unwrap();
+                hurt
+            };
+            for at in [0, 1, 5, 100, blob.len() / 2, blob.len() - 9, blob.len() - 1] {
+                let mut flipped = blob.clone();
+                flipped[at] ^= 0x10;
+                let what = format!("byte {at} of layer {layer} flipped, turn {turn}");
+                fails(&hurt(&flipped), "digest_mismatch", Some(layer), &what);
+            }
+            fails(&hurt(&blob[..blob.len() - 1]), "size_mismatch", Some(layer), "a byte too few");
+            fails(&hurt(&[&blob[..], b"\0"].concat()), "size_mismatch", Some(layer), "a byte too many");
+            fails(&hurt(b""), "size_mismatch", Some(layer), "nothing left");
+            let mut wrong = image.clone();
+            wrong.diff_ids.as_mut().unwrap()[layer] = Digest::sha256(b"other");
+            fails(&wrong, "digest_mismatch", Some(layer), "a wrong diff_id");
+            let mut missing = image.clone();
+            std::fs::rename(&image.layers[layer].path, scene.path("blobs/away")).unwrap();
+            missing.layers[layer].path = scene.path("blobs/nowhere");
+            fails(&missing, "local_io", Some(layer), "no blob");
+            std::fs::rename(scene.path("blobs/away"), &image.layers[layer].path).unwrap();
+        }
+        let mut fewer = image.clone();
+        fewer.diff_ids.as_mut().unwrap().pop();
+        fails(&fewer, "layer_count_mismatch", None, "a diff_id too few");
+        let mut more = image.clone();
+        more.diff_ids.as_mut().unwrap().push(Digest::sha256(b"more"));
+        fails(&more, "layer_count_mismatch", None, "a diff_id too many");
+    }
+    // Right by its digests, and wrong in itself.
+    for (format, blob, code) in [
+        (Format::Identity, small("a")[..50_000].to_vec(), "invalid_tar"),
+        (Format::Gzip, packed(Format::Gzip, &small("a")[..50_000]), "invalid_tar"),
+        (Format::Gzip, [packed(Format::Gzip, &small("a")), b"more".to_vec()].concat(), "corrupt_stream"),
+        (Format::Zstd, packed(Format::Zstd, &small("a")).split_last().unwrap().1.to_vec(), "corrupt_stream"),
+        (Format::Gzip, b"BZh91AY&SY...".to_vec(), "unsupported_compression"),
+        (Format::Gzip, b"no tar at all, and no compression that is known either".repeat(20), "invalid_tar"),
+    ] {
+        let layers =
+            vec![scene.layer(Format::Gzip, &packed(Format::Gzip, &tars[0])), scene.layer(format, &blob)];
+        fails(&LocalImage { layers, diff_ids: None }, code, Some(1), code);
+    }
+}
+
+#[test]
+fn l23_without_diff_ids_they_are_computed() {
+    let scene = Scene::new();
+    let tars = vec![stack::tar(&[item("a", Kind::File, "", noise(7, 1))]), Vec::new()];
+    let mut image = scene.image(&tars, 0);
+    image.diff_ids = None;
+    let (_, report) = scene.export(&image, "x.tar", &Options::default(), 2).unwrap();
+    let ids: Vec<Digest> = report.layers.iter().map(|layer| layer.diff_id).collect();
+    assert_eq!(ids, [Digest::sha256(&tars[0]), Digest::sha256(b"")]);
+}
+
+#[test]
+fn l20_the_media_type_is_only_a_hint() {
+    let scene = Scene::new();
+    let tar = stack::tar(&[item("a", Kind::File, "", noise(700, 1))]);
+    for (stated, actual) in [
+        (Format::Gzip, Format::Zstd),
+        (Format::Zstd, Format::Identity),
+        (Format::Identity, Format::Gzip),
+        (Format::Gzip, Format::Gzip),
+    ] {
+        let layers = vec![scene.layer(stated, &packed(actual, &tar))];
+        let image = LocalImage { layers, diff_ids: Some(vec![Digest::sha256(&tar)]) };
+        let (_, report) = scene.export(&image, "x.tar", &Options::default(), 2).unwrap();
+        let mismatch = report.layers[0].mismatch.map(|mismatch| (mismatch.expected, mismatch.actual));
+        assert_eq!(mismatch, (stated != actual).then_some((stated, actual)));
+        assert_eq!(report.layers[0].format, actual);
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Cancels when so many bytes of the tar have gone out.
+struct CancelAt(u64, Cancel);
+
+impl Progress for CancelAt {
+    fn written(&self, position: u64, size: u64) {
+        assert!(position <= size);
+        if position >= self.0 {
+            self.1.cancel();
+        }
+    }
+}
+
+#[test]
+fn l23_a_stream_that_fails_ends_inside() {
+    let scene = Scene::new();
+    let tars = large();
+    let flat = stack::flatten(&tars, &Options::default(), usize::MAX).unwrap();
+    let image = scene.image(&tars, 1);
+    for name in ["x.tar", "x.tar.gz", "x.tar.zst"] {
+        let whole = Shared::default();
+        let options = scene.options(name, &Options::default(), 2);
+        export(&image, &options, Sink::Stream(Box::new(whole.clone())), &()).unwrap();
+        assert!(unpacked(&whole.0.lock().unwrap()).unwrap() == flat, "{name}");
+        for at in [1, 4_000_000, 8_000_000] {
+            let part = Shared::default();
+            let options = scene.options(name, &Options::default(), 2);
+            let progress = CancelAt(at, options.cancel.clone());
+            let error =
+                export(&image, &options, Sink::Stream(Box::new(part.clone())), &progress).unwrap_err();
+            assert_eq!(error.code(), "cancelled");
+            let part = part.0.lock().unwrap();
+            assert!(whole.0.lock().unwrap().starts_with(&part) && part.len() < whole.0.lock().unwrap().len());
+            match unpacked(&part) {
+                Ok(plain) => {
+                    assert!(name == "x.tar" && plain.len() % 512 != 0 || part.is_empty(), "{name} at {at}")
+                }
+                Err(error) => assert_eq!(error.code(), "corrupt_stream"),
+            }
+        }
+    }
+    assert_eq!(scene.left(), [""; 0]);
+}
+
+#[test]
+fn a_cancelled_export_leaves_nothing() {
+    let scene = Scene::new();
+    let image = scene.image(&large(), 0);
+    let options = scene.options("x.tar", &Options::default(), 2);
+    options.cancel.cancel();
+    let error = export(&image, &options, Sink::File(scene.path("out/x.tar")), &()).unwrap_err();
+    assert_eq!(error.code(), "cancelled");
+    let options = scene.options("x.tar", &Options::default(), 2);
+    let progress = CancelAt(5_000_000, options.cancel.clone());
+    let error = export(&image, &options, Sink::File(scene.path("out/x.tar")), &progress).unwrap_err();
+    assert_eq!(error.code(), "cancelled");
+    assert_eq!(scene.left(), [""; 0]);
+}
+
+#[test]
+fn progress_reaches_the_end() {
+    #[derive(Default)]
+    struct Seen(Mutex<(Vec<(usize, u64, u64)>, u64, u64)>);
+    impl Progress for Seen {
+        fn decoded(&self, layer: usize, position: u64, size: u64) {
+            self.0.lock().unwrap().0.push((layer, position, size));
+        }
+        fn written(&self, position: u64, size: u64) {
+            let mut seen = self.0.lock().unwrap();
+            assert!(position > seen.1);
+            (seen.1, seen.2) = (position, size);
+        }
+    }
+    let scene = Scene::new();
+    let image = scene.image(&large(), 0);
+    let seen = Seen::default();
+    let options = scene.options("x.tar", &Options::default(), 2);
+    let report = export(&image, &options, Sink::File(scene.path("out/x.tar")), &seen).unwrap();
+    let (decoded, position, size) = seen.0.into_inner().unwrap();
+    assert_eq!((position, size), (report.tar_bytes, report.tar_bytes));
+    for (at, layer) in image.layers.iter().enumerate() {
+        let of: Vec<_> = decoded.iter().filter(|(layer, ..)| *layer == at).collect();
+        assert_eq!(of.last(), Some(&&(at, layer.descriptor.size, layer.descriptor.size)));
+        assert!(of.windows(2).all(|pair| pair[0].1 < pair[1].1));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_not_replaced() {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
+    let scene = Scene::new();
+    let image = scene.image(&[stack::tar(&[item("a", Kind::File, "", noise(7, 1))])], 0);
+    let run = |path: &Path| {
+        export(&image, &scene.options("x.tar", &Options::default(), 1), Sink::File(path.to_owned()), &())
+    };
+    run(Path::new("/dev/null")).unwrap();
+    assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    // A link stays, and what it leads to is written, with the mode that it had.
+    let (link, real) = (scene.path("out/link.tar"), scene.path("temp/real.tar"));
+    std::fs::write(&real, "old").unwrap();
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&real, &link).unwrap();
+    run(&link).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(std::fs::metadata(&real).unwrap().len() > 1000);
+    assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(run(&scene.path("out")).unwrap_err().code(), "invalid_option");
+    assert_eq!(run(&scene.path("nowhere/x.tar")).unwrap_err().code(), "local_io");
+    // A new file has the mode of any new file.
+    run(&scene.path("out/new.tar")).unwrap();
+    std::fs::write(scene.path("out/plain"), "").unwrap();
+    let mode = |name: &str| std::fs::metadata(scene.path(name)).unwrap().permissions().mode();
+    assert_eq!(mode("out/new.tar"), mode("out/plain"));
+}
+
+/// A small file system of its own, for as long as it lives.
+#[cfg(target_os = "linux")]
+struct Mount(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Mount {
+    fn new(path: PathBuf, size: &str) -> Option<Mount> {
+        std::fs::create_dir_all(&path).unwrap();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&path)
+            .output();
+        match status {
+            Ok(output) if output.status.success() => Some(Mount(path)),
+            _ => {
+                eprintln!("SKIPPED: a full disk needs the right to mount a tmpfs");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    let scene = Scene::new();
+    let tars = large();
+    let image = scene.image(&tars, 1);
+    let Some(mount) = Mount::new(scene.path("small"), "3m") else { return };
+    let fails = |image: &LocalImage, name: &str, temp_dir: &Path, out: &Path| {
+        let mut options = scene.options(name, &Options::default(), 2);
+        options.temp_dir = Some(temp_dir.to_owned());
+        let error = export(image, &options, Sink::File(out.join(name)), &()).unwrap_err();
+        assert_eq!(error.code(), "no_space", "{name}: {error}");
+        assert!(error.hint().is_some() && error.place().path.is_some());
+        assert_eq!(std::fs::read_dir(&mount.0).unwrap().count(), 0, "{name}");
+        assert_eq!(scene.left(), [""; 0]);
+        error
+    };
+    let (temp, out) = (scene.path("temp"), scene.path("out"));
+    // The output's disk: seen to come for a tar, met for what is compressed.
+    let early = fails(&image, "x.tar", &temp, &mount.0);
+    assert!(format!("{error}", error = early).contains("bytes needed"));
+    fails(&image, "x.tar.gz", &temp, &mount.0);
+    fails(&image, "x.tar.zst", &temp, &mount.0);
+    // The spool's disk: seen to come from what gzip and zstd state, met where they state too little.
+    fails(&image, "x.tar", &mount.0, &out);
+    let mut modest = [packed(Format::Gzip, &tars[0]), packed(Format::Gzip, b"")].concat();
+    let layers = vec![scene.layer(Format::Gzip, &modest)];
+    fails(&LocalImage { layers, diff_ids: None }, "x.tar", &mount.0, &out);
+    // A stream: nobody knows how much room is behind it.
+    modest.clear();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let options = scene.options("x.tar", &Options::default(), 2);
+    let error = export(&image, &options, Sink::Stream(Box::new(full)), &()).unwrap_err();
+    assert_eq!(error.code(), "no_space");
+}
