@@ -11,6 +11,22 @@
 //! - A [`Plan`] orders what makes a flattened tar of the tree, as operations on ranges of the decoded layers; [`Flatten`]
 //!   is the machine that does all three in turn, without files or threads.
 //!
+//! Where the rules leave room, this is what is done:
+//!
+//! - Whiteouts are names (L7): they hold although their directory becomes a file and a directory again in its layer.
+//! - A name that leads through symlinks (L3) is resolved as Linux does it below a root, forty links at most; `..` behind
+//!   what is no directory, or is not there, is its parent.
+//! - A hard link (L12) sees no lower file below what its own layer has made a file by then. One to its own name is an
+//!   error also where the name is taken already.
+//! - The root comes out where a layer has an entry for it; every other directory that is shown comes out (L4).
+//! - In stream order (L26) a name that links to a lower layer's inode comes where that layer has the name that it bound
+//!   to, behind it; so no layer is read before those above it, and none backwards. A layer's end is where it is known
+//!   that nothing can follow below a directory: no lower layer can reach below whiteouts, opaque markers and files.
+//! - In stream order a symlink that leads up or to the root follows its directory's entry at once: GNU tar makes such
+//!   links at its very end, and gives the directory its times back only so. libarchive sets the times of a directory
+//!   that is there already at once; with it, canonical order keeps the times of all directories but the root.
+//! - Canonical order writes all headers and padding itself, so that nothing of how layers were cut or written shows.
+//!
 //! Memory follows the number of paths, never the size of files; the cost follows the bytes of the headers, whatever they
 //! say (L24).
 

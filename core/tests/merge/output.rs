@@ -1,5 +1,8 @@
 //! What the flattened tar is made of: ranges of the layers, headers of ours, holes, and what is kept for later.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use wharfie_core::merge::{Flatten, HELD_BACK, LayerIndex, Op, Options, Order, Plan, Step};
 use wharfie_core::tar::{END_OF_ARCHIVE, Header, Kind, Metadata, Mtime, padding};
 use wharfie_core::{Digest, Limits};
@@ -350,5 +353,68 @@ fn what_we_write_others_read() {
             })
             .collect();
         assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn l26_plain_tar_keeps_directory_times() {
+    let tar_is_gnu = Command::new("tar")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.stdout.starts_with(b"tar (GNU"));
+    if !tar_is_gnu {
+        println!("skipped: there is no GNU tar");
+        return;
+    }
+    let directory = |path: &str, seconds: i64| {
+        let mut item = of_kind(path, Kind::Directory, "");
+        item.metadata.mode = 0o755;
+        item.metadata.mtime = Mtime::from_seconds(seconds);
+        item
+    };
+    let below = tar(&[
+        directory("etc", 100),
+        item("etc/passwd", "p"),
+        of_kind("etc/mtab", Kind::Symlink, "../proc/self/mounts"),
+        directory("etc/rc2.d", 200),
+        of_kind("etc/rc2.d/S01", Kind::Symlink, "../init.d/x"),
+        directory("usr", 300),
+        directory("usr/bin", 400),
+        of_kind("usr/bin/awk", Kind::Symlink, "/etc/alternatives/awk"),
+        of_kind("usr/bin/nawk", Kind::Symlink, "awk"),
+        item("usr/bin/x", "x"),
+        of_kind("usr/y", Kind::HardLink, "usr/bin/x"),
+    ]);
+    let above = tar(&[
+        item("usr/bin/new", "n"),
+        directory("etc/rc2.d", 250),
+        item("etc/new", "n"),
+        of_kind("usr/z", Kind::HardLink, "etc/passwd"),
+    ]);
+    for order in [Order::Stream, Order::Canonical] {
+        let mut options = Options::default();
+        options.order = order;
+        let flat = flatten(&[below.clone(), above.clone()], &options, 4096).unwrap();
+        let root =
+            std::env::temp_dir().join(format!("wharfie-merge-{}-{}", std::process::id(), order.name()));
+        std::fs::create_dir(&root).unwrap();
+        let mut child = Command::new("tar")
+            .arg("-xf")
+            .arg("-")
+            .arg("-C")
+            .arg(&root)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&flat).unwrap();
+        assert!(child.wait().unwrap().success());
+        let seconds = |path: &str| {
+            let modified = std::fs::symlink_metadata(root.join(path)).unwrap().modified().unwrap();
+            modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+        };
+        let times: Vec<u64> = ["etc", "etc/rc2.d", "usr", "usr/bin"].map(seconds).to_vec();
+        assert_eq!(std::fs::read(root.join("usr/z")).unwrap(), b"p");
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(times, [100, 250, 300, 400], "{} order", order.name());
     }
 }
