@@ -35,6 +35,7 @@ mod index;
 mod options;
 mod plan;
 mod resolve;
+mod stack;
 mod tree;
 mod trie;
 mod warning;

@@ -4,8 +4,9 @@ use alloc::borrow::Cow;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::index::{LayerIndex, Row, RowKind, entries};
+use super::index::{LayerIndex, RowKind, entries};
 use super::options::Options;
+use super::stack::Stack;
 use super::tree::Tree;
 use super::trie::{NONE, ROOT, Slot, Trie};
 use super::warning::{WarningKind, Warnings};
@@ -17,44 +18,6 @@ use crate::tar::Counts;
 const FOLLOWED: u32 = 40;
 /// Bytes of symlink targets that each entry may cost before `Limits::symlink_bytes` counts.
 const SYMLINK_BYTES_AN_ENTRY: u64 = 1_024;
-
-/// The layers that a tree or a plan stands on, with their rows numbered through.
-#[derive(Debug, Default)]
-pub(super) struct Stack {
-    layers: Vec<LayerIndex>,
-    /// The number of each layer's first row.
-    bases: Vec<u32>,
-}
-
-impl Stack {
-    /// The layer of a row, and the row's number in it.
-    pub(super) fn locate(&self, row: u32) -> Option<(usize, u32)> {
-        if row == NONE {
-            return None;
-        }
-        let layer = self.bases.partition_point(|base| *base <= row).checked_sub(1)?;
-        Some((layer, row - self.bases.get(layer)?))
-    }
-
-    pub(super) fn row(&self, row: u32) -> Option<(&LayerIndex, &Row)> {
-        let (layer, row) = self.locate(row)?;
-        let layer = self.layers.get(layer)?;
-        Some((layer, layer.row(row)?))
-    }
-
-    pub(super) fn layer(&self, layer: usize) -> Option<&LayerIndex> {
-        self.layers.get(layer)
-    }
-
-    /// How many layers there are.
-    pub(super) fn len(&self) -> usize {
-        self.layers.len()
-    }
-
-    fn is_symlink(&self, row: u32) -> bool {
-        self.row(row).is_some_and(|(_, row)| row.kind == RowKind::Symlink)
-    }
-}
 
 /// One component on the way to a name.
 #[derive(Clone, Copy, Debug)]
@@ -202,8 +165,7 @@ impl Resolver {
         index.seal();
         self.warnings.append(index.take_warnings());
         self.counts.add(index.counts());
-        self.stack.bases.push(base);
-        self.stack.layers.push(index);
+        self.stack.push(index, base);
 
         let contents = self.fresh()?;
         if let Some(root) = self.trie.node_mut(ROOT) {
@@ -318,9 +280,7 @@ impl Resolver {
         if renamed {
             self.frames.clear();
             self.entered.clear();
-            if let Some(index) = self.stack.layers.get_mut(layer) {
-                index.renamed(row);
-            }
+            self.stack.renamed(layer, row);
         }
     }
 

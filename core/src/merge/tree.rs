@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::resolve::Stack;
+use super::stack::Stack;
 use super::trie::{NONE, ROOT, Slot, Trie, TrieNode};
 use super::warning::Warnings;
 use crate::error::{ErrorKind, Result};

@@ -165,9 +165,7 @@ fn run(rule: &str, case: &Case) {
     let name = format!("{rule}: {}", case.name);
     let layers: Vec<Vec<Item>> =
         case.layers.iter().map(|layer| layer.iter().map(Raw::item).collect()).collect();
-    let tars: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer)).collect();
-    let mut options = Options::default();
-    options.keep_directory_symlink = case.keep_directory_symlink;
+    let (tars, mut options) = case.stack();
     // What the parser drops of overlays' own (L16) is not the model's.
     let bare: Vec<Vec<Item>> = layers
         .iter()
