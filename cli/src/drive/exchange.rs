@@ -21,6 +21,8 @@ use super::trace::Trace;
 /// The machine is told of stored bytes at least this often: by bytes, and by time.
 const REPORT_BYTES: u64 = 512 << 10;
 const REPORT_TIME: Duration = Duration::from_millis(100);
+/// The machine is told at least this often that a body is alive whose bytes are only skipped.
+const SKIP_TIME: Duration = Duration::from_secs(1);
 /// A body that nobody wants is read to its end, to keep the connection, if it is no longer than this and comes soon.
 const DRAIN_BYTES: u64 = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -238,6 +240,11 @@ impl Body<'_> {
             let _ = chunk.split_to(known);
             self.skip -= known as u64;
             if chunk.is_empty() {
+                // Nothing to keep, but the body is alive: the stall clock must hear of it.
+                if self.reported.elapsed() >= SKIP_TIME {
+                    self.exchange.tell(Input::Stored { id: self.exchange.id, len: 0 });
+                    self.reported = Instant::now();
+                }
                 return Ok(());
             }
         }
