@@ -4,21 +4,18 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::auth::Way;
 use super::event::{Event, Output, Warning};
-use super::exchange::{About, Exchange, Key, Owner, Phase, Sent, Target, kept_fields, with_fields};
+use super::exchange::{About, Exchange, Key, Owner, Phase, Target, kept_fields, with_fields};
 use super::machine::Client;
 use super::request::{BodyPlan, Failure, Flow};
 use super::{ExchangeId, JobId};
 use crate::error::{Error, ErrorKind, Misuse, Place, Result};
-use crate::http::{Asked, ErrorBody, Head, Method, Role, Url, challenge, classify, date, link};
+use crate::http::{Asked, ErrorBody, Head, Method, Role, Url, classify, date, link};
 
 /// Refusals by a place that we were redirected to (its signed URL has expired) before they are final.
 const MOST_EXPIRED: u32 = 2;
 /// Failures of a connection to a host that never answered, before they are final: it is more likely a wrong name.
 const MOST_UNREACHED: u32 = 2;
-/// Answers of 401 without a success between, whatever tokens come.
-const MOST_REFUSALS: u32 = 4;
 /// Warnings of a registry that are passed on for one job, and the bytes of each.
 const WARNING_BYTES: usize = 400;
 
@@ -111,92 +108,6 @@ impl Client {
         Ok(())
     }
 
-    /// The registry itself wants to know who we are.
-    fn challenged(&mut self, key: Key, url: &Url, head: &Head<'_>, sent: Sent) -> BodyPlan {
-        let serial = self.auth.serial();
-        let Some(exchange) = self.exchanges.get_mut(&key) else { return BodyPlan::Discard };
-        let registry = exchange.registry.clone();
-        let account = exchange.repository.clone().unwrap_or_default();
-        exchange.refusals += 1;
-        let is_final = match (sent, exchange.refused_at) {
-            (Sent::Nothing, Some(_)) => true,
-            // A token that was fetched because of the last refusal, and is refused itself.
-            (Sent::Token { serial, fresh }, Some(at)) => fresh && serial > at,
-            _ => false,
-        } || exchange.refusals > MOST_REFUSALS;
-        exchange.refused_at = Some(serial);
-        match sent {
-            Sent::Token { serial, .. } => self.auth.drop_token(&registry, serial),
-            Sent::Credentials(serial) => self.auth.refuse(&registry, &account, Some(serial)),
-            Sent::Nothing => {}
-        }
-        if is_final {
-            return self.refused(key, head);
-        }
-        match self.take_challenge(key, url, head) {
-            Ok(true) => {
-                self.enqueue(key);
-                BodyPlan::Discard
-            }
-            // The registry does not say how: what it does say is an error body.
-            Ok(false) => self.refused(key, head),
-            Err(error) => {
-                self.park(key);
-                self.exchange_failed(key, at_url(error, url));
-                BodyPlan::Discard
-            }
-        }
-    }
-
-    /// Learns the registry's way from its challenges. `false` if there are none.
-    fn take_challenge(&mut self, key: Key, url: &Url, head: &Head<'_>) -> Result<bool> {
-        let challenges = challenge::parse(&head.headers, &self.config.limits);
-        let Some(exchange) = self.exchanges.get(&key) else { return Ok(false) };
-        let registry = exchange.registry.clone();
-        let mut refusal = None;
-        for bearer in challenges.iter().filter_map(crate::http::Challenge::bearer) {
-            let realm = match url.join(&bearer.realm).and_then(|realm| {
-                self.allow(&registry, url, &realm, "the token server")?;
-                Ok(realm)
-            }) {
-                Ok(realm) => realm,
-                Err(error) => {
-                    refusal = refusal.or(Some(error));
-                    continue;
-                }
-            };
-            if let Some(exchange) = self.exchanges.get_mut(&key) {
-                for scope in bearer.scopes {
-                    if !exchange.scopes.iter().any(|known| known.covers(&scope)) {
-                        exchange.scopes.retain(|known| !scope.covers(known));
-                        exchange.scopes.push(scope);
-                    }
-                }
-                exchange.scopes.sort();
-            }
-            self.auth.learn(&registry, Way::Bearer { realm, service: bearer.service });
-            return Ok(true);
-        }
-        if challenges.iter().any(|challenge| challenge.basic().is_some()) {
-            self.auth.learn(&registry, Way::Basic);
-            return Ok(true);
-        }
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        if challenges.is_empty() {
-            return Ok(false);
-        }
-        let mut offered = String::new();
-        for challenge in &challenges {
-            if !offered.is_empty() {
-                offered.push_str(", ");
-            }
-            offered.push_str(&challenge.scheme);
-        }
-        Err(ErrorKind::UnsupportedChallenge { host: host(url), offered }.into())
-    }
-
     /// A status that may be another one soon.
     fn transient(&mut self, key: Key, url: &Url, head: &Head<'_>, method: Method) -> BodyPlan {
         let is_at_home = self.is_at_home(key, url);
@@ -226,7 +137,7 @@ impl Client {
     }
 
     /// Reads the error body, if there can be one.
-    fn refused(&mut self, key: Key, head: &Head<'_>) -> BodyPlan {
+    pub(super) fn refused(&mut self, key: Key, head: &Head<'_>) -> BodyPlan {
         let fields = kept_fields(head);
         let status = head.status;
         let Some(exchange) = self.exchanges.get_mut(&key) else { return BodyPlan::Discard };

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::auth::{Auth, Credentials, Issued};
 use super::backoff::Jitter;
-use super::blob::Blob;
+use super::blob::{Blob, Content};
 use super::event::{Event, Outcome, Warning};
 use super::exchange::{Exchange, Key, Owner, Phase, Priority};
 use super::hosts::Hosts;
@@ -47,6 +47,8 @@ pub struct Client {
     /// Blobs by [`Blob::name`].
     pub(super) names: BTreeMap<(Digest, bool, bool), BlobId>,
     pub(super) jobs: BTreeMap<JobId, Job>,
+    /// Content that came within a descriptor, to be taken in its turn.
+    pub(super) embedded: VecDeque<(JobId, BlobId, Content, u64)>,
     pub(super) next_key: u64,
     pub(super) next_exchange: u64,
     pub(super) next_question: u64,
@@ -86,6 +88,7 @@ impl Client {
             blobs: BTreeMap::new(),
             names: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            embedded: VecDeque::new(),
             next_key: 0,
             next_exchange: 0,
             next_question: 0,

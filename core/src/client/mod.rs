@@ -19,11 +19,100 @@
 //!    without progress.
 //! 7. [`Event::BlobVerified`] is the only edge over which bytes become trusted: sinks write to a temporary name and
 //!    rename on it.
-//! 8. What only the driver can know is asked for as an event and answered by exactly one call.
+//! 8. What only the driver can know is asked for as an event and answered by exactly one call: [`Event::Need`] by
+//!    [`Client::fetch`], [`Client::skip`], [`Client::supply`] or [`Client::refuse`], [`Event::NeedCredentials`] by
+//!    [`Client::credentials`].
+//!
+//! # The loop
+//!
+//! What every driver does, here with one exchange at a time, a clock that jumps, and a registry that is a function. (A
+//! real one runs each exchange on a task or thread of its own and waits for whatever happens first.)
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use wharfie_core::client::{BlobId, BodyPlan, Client, Config, Event, Flow, Outcome, Output, PullOptions, Request};
+//! use wharfie_core::http::{Head, Headers};
+//! use wharfie_core::{Digest, Millis};
+//!
+//! /// Sends a request: status, header fields, body.
+//! fn send(request: &Request) -> (u16, Vec<(&'static str, &'static [u8])>, &'static [u8]) {
+//!     let manifest: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+//!         "config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,
+//!         "digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+//!         "layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":5,
+//!         "digest":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}]}"#;
+//!     let name = request.url.path().rsplit('/').next().unwrap_or_default();
+//!     match request.method.as_str() {
+//!         "GET" if name == "latest" => (200, vec![], manifest),
+//!         "GET" if name.starts_with("sha256:44136fa3") => (200, vec![], b"{}"),
+//!         "GET" if name.starts_with("sha256:2cf24dba") => (200, vec![("Content-Length", b"5")], b"hello"),
+//!         _ => (405, vec![], b""),
+//!     }
+//! }
+//!
+//! let mut client = Client::new(Config::default());
+//! let mut now = Millis(0);
+//! let mut sinks: BTreeMap<BlobId, Vec<u8>> = BTreeMap::new();
+//! let mut store: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+//! let job = client.pull(now, &"registry.example/hello".parse()?, PullOptions::default());
+//! let outcome = loop {
+//!     match client.poll_output() {
+//!         Output::Start { id, request } => {
+//!             let (status, fields, body) = send(&request);
+//!             match client.handle_head(now, id, Head::new(status, Headers::new(&fields)))? {
+//!                 BodyPlan::Discard => {}
+//!                 BodyPlan::Feed => {
+//!                     if client.handle_body(now, id, body)? == Flow::Continue {
+//!                         client.handle_end(now, id)?;
+//!                     }
+//!                 }
+//!                 BodyPlan::Store(mut at) => {
+//!                     let sink = sinks.get_mut(&at.blob).unwrap();
+//!                     sink.truncate(at.offset as usize);
+//!                     // What the sink has and the hasher has not seen goes through it first.
+//!                     at.hasher.update(&sink[at.hasher.position() as usize..]);
+//!                     let kept = &body[at.skip as usize..];
+//!                     sink.extend_from_slice(kept);
+//!                     at.hasher.update(kept);
+//!                     let flow = client.handle_stored(now, id, kept.len() as u64)?;
+//!                     client.handle_hashed(now, at.blob, at.hasher)?;
+//!                     if flow == Flow::Continue {
+//!                         client.handle_end(now, id)?;
+//!                     }
+//!                 }
+//!             }
+//!         }
+//!         // Nothing outlives its `Start` here.
+//!         Output::Abort { .. } => {}
+//!         Output::Event(Event::Need { blob, .. }) => {
+//!             sinks.insert(blob, Vec::new());
+//!             client.fetch(now, blob, 0, None)?;
+//!         }
+//!         Output::Event(Event::Document { descriptor, bytes, .. }) => {
+//!             store.insert(descriptor.digest, bytes.to_vec());
+//!         }
+//!         Output::Event(Event::BlobVerified { blob, digest, .. }) => {
+//!             store.insert(digest, sinks.remove(&blob).unwrap());
+//!         }
+//!         Output::Event(Event::NeedCredentials { id, .. }) => client.credentials(now, id, None)?,
+//!         Output::Event(Event::Finished(done, outcome)) if done == job => break outcome?,
+//!         Output::Event(_) => {}
+//!         // Nothing is under way: sleep until then.
+//!         Output::Wait(until) => {
+//!             now = until.expect("a job without an end and without a deadline");
+//!             client.handle_timeout(now);
+//!         }
+//!     }
+//! };
+//! let Outcome::Pulled(pulled) = outcome else { unreachable!() };
+//! assert_eq!(store[&pulled.images[0].layers[0].digest], b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod auth;
 mod backoff;
 mod blob;
+mod choose;
 mod conduct;
 mod config;
 mod event;
@@ -32,6 +121,7 @@ mod hosts;
 mod list;
 mod machine;
 mod options;
+mod payload;
 mod pull;
 mod request;
 mod schedule;

@@ -107,6 +107,9 @@ impl Client {
 
     /// Starts what can start. The end of every call that changes anything.
     pub(super) fn pump(&mut self) {
+        while let Some((job, id, content, size)) = self.embedded.pop_front() {
+            self.got(job, id, Some(&content), size);
+        }
         while let Some((until, key)) = self.paused.first().copied() {
             if until > self.now {
                 break;

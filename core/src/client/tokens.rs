@@ -1,17 +1,108 @@
-//! What a token server answers, and what that means for those who wait.
+//! A registry's challenge, what a token server answers, and what that means for those who wait.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use super::auth::{Authorization, Credentials, Issued};
-use super::conduct::at_url;
+use super::BodyPlan;
+use super::auth::{Authorization, Credentials, Issued, Way};
+use super::conduct::{at_url, host};
 use super::event::Event;
-use super::exchange::{Key, Lock, TokenId};
+use super::exchange::{Key, Lock, Sent, TokenId};
 use super::machine::Client;
 use super::schedule::Wanted;
-use crate::error::Error;
-use crate::http::{TokenResponse, Url};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::{Challenge, Head, Scope, TokenResponse, Url, challenge};
+
+/// Answers of 401 without a success between, whatever tokens come.
+const MOST_REFUSALS: u32 = 4;
 
 impl Client {
+    /// The registry itself wants to know who we are.
+    pub(super) fn challenged(&mut self, key: Key, url: &Url, head: &Head<'_>, sent: Sent) -> BodyPlan {
+        let serial = self.auth.serial();
+        let Some(exchange) = self.exchanges.get_mut(&key) else { return BodyPlan::Discard };
+        let registry = exchange.registry.clone();
+        let account = exchange.repository.clone().unwrap_or_default();
+        exchange.refusals += 1;
+        let is_final = match (sent, exchange.refused_at) {
+            (Sent::Nothing, Some(_)) => true,
+            // A token that was fetched because of the last refusal, and is refused itself.
+            (Sent::Token { serial, fresh }, Some(at)) => fresh && serial > at,
+            _ => false,
+        } || exchange.refusals > MOST_REFUSALS;
+        exchange.refused_at = Some(serial);
+        match sent {
+            Sent::Token { serial, .. } => self.auth.drop_token(&registry, serial),
+            Sent::Credentials(serial) => self.auth.refuse(&registry, &account, Some(serial)),
+            Sent::Nothing => {}
+        }
+        if is_final {
+            return self.refused(key, head);
+        }
+        match self.take_challenge(key, url, head) {
+            Ok(true) => {
+                self.enqueue(key);
+                BodyPlan::Discard
+            }
+            // The registry does not say how: what it does say is an error body.
+            Ok(false) => self.refused(key, head),
+            Err(error) => {
+                self.park(key);
+                self.exchange_failed(key, at_url(error, url));
+                BodyPlan::Discard
+            }
+        }
+    }
+
+    /// Learns the registry's way from its challenges. `false` if there are none.
+    fn take_challenge(&mut self, key: Key, url: &Url, head: &Head<'_>) -> Result<bool> {
+        let challenges = challenge::parse(&head.headers, &self.config.limits);
+        let Some(exchange) = self.exchanges.get(&key) else { return Ok(false) };
+        let registry = exchange.registry.clone();
+        let mut refusal = None;
+        for bearer in challenges.iter().filter_map(Challenge::bearer) {
+            let realm = match url.join(&bearer.realm).and_then(|realm| {
+                self.allow(&registry, url, &realm, "the token server")?;
+                Ok(realm)
+            }) {
+                Ok(realm) => realm,
+                Err(error) => {
+                    refusal = refusal.or(Some(error));
+                    continue;
+                }
+            };
+            if let Some(exchange) = self.exchanges.get_mut(&key) {
+                for scope in bearer.scopes {
+                    if !exchange.scopes.iter().any(|known| known.covers(&scope)) {
+                        exchange.scopes.retain(|known| !scope.covers(known));
+                        exchange.scopes.push(scope);
+                    }
+                }
+                exchange.scopes.sort();
+            }
+            self.auth.learn(&registry, Way::Bearer { realm, service: bearer.service });
+            return Ok(true);
+        }
+        if challenges.iter().any(|challenge| challenge.basic().is_some()) {
+            self.auth.learn(&registry, Way::Basic);
+            return Ok(true);
+        }
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        if challenges.is_empty() {
+            return Ok(false);
+        }
+        let mut offered = String::new();
+        for challenge in &challenges {
+            if !offered.is_empty() {
+                offered.push_str(", ");
+            }
+            offered.push_str(&challenge.scheme);
+        }
+        Err(ErrorKind::UnsupportedChallenge { host: host(url), offered }.into())
+    }
+
     /// The body of a token response.
     pub(super) fn token_arrived(&mut self, id: TokenId, key: Key, bytes: &[u8], url: &Url) {
         let response = match TokenResponse::parse(bytes, &self.config.limits) {
@@ -99,6 +190,6 @@ impl Client {
     }
 }
 
-fn pending_scopes(client: &Client, id: TokenId) -> alloc::vec::Vec<crate::http::Scope> {
+fn pending_scopes(client: &Client, id: TokenId) -> Vec<Scope> {
     client.auth.pending.get(&id).map(|pending| pending.scopes.clone()).unwrap_or_default()
 }

@@ -442,3 +442,32 @@ fn a_warning_of_the_registry_is_passed_on_once() {
     let told = Warning::Registry { registry: HOST.to_string(), text: "Your subscription ends".to_string() };
     assert_eq!(world.warnings, [told]);
 }
+
+#[test]
+fn embedded_content_within_embedded_content_needs_no_stack() {
+    // Thousands of candidates, each within the index, none of which fits.
+    let encode = |text: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    let with_data = |kind: &str, text: &str| {
+        let descriptor = descriptor(kind, Digest::sha256(text.as_bytes()), text.len());
+        format!(r#"{},"data":"{}"}}"#, descriptor.strip_suffix('}').unwrap(), encode(text))
+    };
+    let config = with_data(CONFIG, r#"{"architecture":"s390x","os":"linux"}"#);
+    let entries: Vec<String> = (0..2_500)
+        .map(|number| {
+            with_data(
+                MANIFEST,
+                &format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"n":{number}}}"#),
+            )
+        })
+        .collect();
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#, entries.join(","));
+    let mut registry = Registry::new(Manners::default());
+    registry.add_manifest(Some("1"), INDEX, &text);
+    let mut world = with(registry);
+    world.style.chunk = 100_000;
+    let error = world.pulled(NAME, amd64()).unwrap_err();
+    assert_eq!(error.code(), "platform_not_found");
+}

@@ -31,6 +31,7 @@ impl Reply {
         Reply { status, headers, body }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // Names are easier to give so.
     pub(super) fn with(mut self, name: &str, value: impl ToString) -> Reply {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_string(), value.to_string()));
@@ -132,11 +133,10 @@ impl Registry {
         self.log.push(format!("{} {}{}", request.method, url.host(), url.path()));
         assert_eq!(request.headers.one("accept-encoding"), Some("identity"));
         assert!(request.headers.one("user-agent").is_some_and(|agent| agent.starts_with("wharfie/")));
-        if let Some((every, status)) = self.manners.busy {
-            if self.requests % every == 0 {
-                let reply = Reply::error(status, "TOOMANYREQUESTS");
-                return if self.requests % 2 == 0 { reply.with("Retry-After", "3") } else { reply };
-            }
+        let busy = self.manners.busy.filter(|(every, _)| self.requests.is_multiple_of(*every));
+        if let Some((_, status)) = busy {
+            let reply = Reply::error(status, "TOOMANYREQUESTS");
+            return if self.requests.is_multiple_of(2) { reply.with("Retry-After", "3") } else { reply };
         }
         match url.host() {
             HOST | "localhost" => self.registry(now, request),

@@ -82,6 +82,14 @@ fn run(seed: u64) -> (World, Vec<Result<Outcome, Error>>) {
         )),
         _ => None,
     };
+    // Somebody loses patience.
+    let leaves = second.filter(|_| dice.once_in(6));
+    if let Some(job) = leaves {
+        for _ in 0..dice.below(200) {
+            world.turn();
+        }
+        world.client.cancel(world.millis(), job);
+    }
     world.run();
     let mut results = Vec::new();
     for job in [Some(first), second].into_iter().flatten() {
@@ -90,6 +98,7 @@ fn run(seed: u64) -> (World, Vec<Result<Outcome, Error>>) {
         match &result {
             Ok(Outcome::Pulled(pulled)) => world.check(pulled),
             Ok(_) => {}
+            Err(error) if leaves == Some(job) && error.code() == "cancelled" => {}
             Err(error) => {
                 assert!(!patient, "seed {seed}: {error}\n{}", world.transcript.join("\n"));
                 let allowed = [

@@ -80,6 +80,9 @@ enum Plan {
     Store { blob: BlobId, hasher: Option<Hasher>, sink: usize },
 }
 
+/// Answers instead of the registry, or leaves it to that.
+pub(super) type Canned = Box<dyn FnMut(&Request) -> Option<Reply>>;
+
 /// How the driver works.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
@@ -133,7 +136,7 @@ pub(super) struct World {
     pub(super) steps: u64,
     pub(super) sink_fails_at: Option<usize>,
     /// Overrides the registry for URLs that hold the text.
-    pub(super) canned: Vec<(&'static str, Box<dyn FnMut(&Request) -> Option<Reply>>)>,
+    pub(super) canned: Vec<(&'static str, Canned)>,
 }
 
 impl World {
@@ -174,7 +177,7 @@ impl World {
         Millis(self.now)
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: impl core::fmt::Display) {
         self.transcript.push(format!("{} {line}", self.now));
     }
 
@@ -469,11 +472,14 @@ impl World {
         self.note(format!("end {id:?} cut {is_cut}"));
         // The hasher may come back before the end, or after it.
         let returns_first = self.dice.once_in(2);
-        if let Plan::Store { blob, hasher, .. } = &mut self.flights[at].plan {
-            if let Some(hasher) = hasher.take_if(|_| returns_first) {
-                let blob = *blob;
-                self.client.handle_hashed(now, blob, hasher).unwrap();
+        let returned = match &mut self.flights[at].plan {
+            Plan::Store { blob, hasher, .. } => {
+                hasher.take_if(|_| returns_first).map(|hasher| (*blob, hasher))
             }
+            _ => None,
+        };
+        if let Some((blob, hasher)) = returned {
+            self.client.handle_hashed(now, blob, hasher).unwrap();
         }
         // Taken off the list first: what follows may start others.
         self.end_flight(at);
@@ -487,7 +493,7 @@ impl World {
     fn event(&mut self, event: Event) {
         let now = self.millis();
         if let Event::Document { .. } = event {
-            self.note("document".to_string());
+            self.note("document");
         } else {
             self.note(format!("{event:?}"));
         }
