@@ -141,10 +141,7 @@ impl Exchange {
         let Store { blob, offset, skip, mut hasher, .. } = store;
         let mut body =
             Body { exchange: self, sink, offset, skip, pending: 0, stored: 0, reported: Instant::now() };
-        let mut end = match self.replay(sink, offset, &mut hasher, &mut stop).await {
-            Ok(()) => None,
-            Err(end) => Some(end),
-        };
+        let mut end = self.replay(sink, offset, &mut hasher, &mut stop).await.err();
         let end = loop {
             if let Some(end) = end.take() {
                 break end;

@@ -53,7 +53,7 @@ impl Trouble {
         let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
         while let Some(cause) = next {
             detail = cause.to_string();
-            failure = verdict(cause).or(failure);
+            failure = verdict(cause, connecting).or(failure);
             // An io::Error hides what it wraps from `source`.
             let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             next = match wrapped {
@@ -70,7 +70,7 @@ impl Trouble {
 }
 
 /// What one link of the chain of causes says.
-fn verdict(cause: &(dyn StdError + 'static)) -> Option<Failure> {
+fn verdict(cause: &(dyn StdError + 'static), connecting: bool) -> Option<Failure> {
     if let Some(unreachable) = cause.downcast_ref::<Unreachable>() {
         return Some(match unreachable {
             Unreachable::Name(_) => Failure::Dns,
@@ -89,6 +89,8 @@ fn verdict(cause: &(dyn StdError + 'static)) -> Option<Failure> {
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::AddrNotAvailable => Some(Failure::Unreachable),
+        // Who knows no TLS takes its greeting for nonsense, and hangs up.
+        io::ErrorKind::UnexpectedEof if connecting => Some(Failure::Tls),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe

@@ -87,6 +87,7 @@ pub(super) enum Task {
 }
 
 /// What a caller gets.
+#[allow(clippy::large_enum_variant, reason = "there is one of them for each job, and one for each page of a list")]
 pub(super) enum Reply {
     Page(Vec<String>),
     Done(Result<Outcome>),
@@ -233,6 +234,7 @@ pub(super) fn run(parts: Parts) {
     machine.leave();
 }
 
+#[allow(clippy::large_enum_variant, reason = "it is moved once")]
 enum Woken {
     Input(Input),
     Cancelled,
@@ -380,8 +382,9 @@ impl Machine {
     fn settle(&mut self) {
         loop {
             self.drain();
-            self.take_up();
-            if !self.serve_queue() {
+            let taken_up = self.take_up();
+            let claimed = self.serve_queue();
+            if !taken_up && !claimed {
                 break;
             }
         }
@@ -475,11 +478,12 @@ impl Machine {
         self.jobs.get(&job).is_some_and(|running| running.online)
     }
 
-    /// Looks at the blobs that were asked for: what is there is there, and the rest must find room.
-    fn take_up(&mut self) {
+    /// Looks at the blobs that were asked for: what is there is there, and the rest must find room. Answers whether the
+    /// machine was told something.
+    fn take_up(&mut self) -> bool {
         let asked = std::mem::take(&mut self.asked);
         if asked.is_empty() {
-            return;
+            return false;
         }
         let now = self.now();
         let mut missing = Vec::new();
@@ -514,6 +518,7 @@ impl Machine {
             }
             None => self.queue.extend(missing),
         }
+        true
     }
 
     /// Bytes of a blob that are still to come.
