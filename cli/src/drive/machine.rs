@@ -87,7 +87,10 @@ pub(super) enum Task {
 }
 
 /// What a caller gets.
-#[allow(clippy::large_enum_variant, reason = "there is one of them for each job, and one for each page of a list")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one of them for each job, and one for each page of a list"
+)]
 pub(super) enum Reply {
     Page(Vec<String>),
     Done(Result<Outcome>),

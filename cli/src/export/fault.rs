@@ -9,7 +9,8 @@ use wharfie_core::error::{Error, ErrorKind};
 pub(super) fn io_error(operation: &'static str, path: Option<&Path>, error: &io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            let available = path.and_then(|path| available_space(path.parent().unwrap_or(path)));
+            let dir = |path: &Path| path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
+            let available = path.and_then(dir).and_then(|dir| available_space(&dir));
             ErrorKind::NoSpace { needed: 0, available }
         }
         io::ErrorKind::PermissionDenied => {

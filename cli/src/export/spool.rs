@@ -36,7 +36,7 @@ impl Spool {
         self.len += bytes.len() as u64;
         self.file
             .write_all(bytes)
-            .map_err(|error| io_error("writing a temporary file", Some(&self.path.join("spool")), &error))
+            .map_err(|error| io_error("writing a temporary file", Some(&self.path), &error))
     }
 
     /// How many bytes it holds.
