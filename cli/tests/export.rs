@@ -443,7 +443,7 @@ fn l23_a_stream_that_fails_ends_inside() {
             assert!(whole.0.lock().unwrap().starts_with(&part) && part.len() < whole.0.lock().unwrap().len());
             match unpacked(&part) {
                 Ok(plain) => {
-                    assert!(name == "x.tar" && plain.len() % 512 != 0 || part.is_empty(), "{name} at {at}")
+                    assert!(name == "x.tar" && plain.len() % 512 != 0 || part.is_empty(), "{name} at {at}");
                 }
                 Err(error) => assert_eq!(error.code(), "corrupt_stream"),
             }
@@ -469,8 +469,9 @@ fn a_cancelled_export_leaves_nothing() {
 
 #[test]
 fn progress_reaches_the_end() {
+    type Decoded = Vec<(usize, u64, u64)>;
     #[derive(Default)]
-    struct Seen(Mutex<(Vec<(usize, u64, u64)>, u64, u64)>);
+    struct Seen(Mutex<(Decoded, u64, u64)>);
     impl Progress for Seen {
         fn decoded(&self, layer: usize, position: u64, size: u64) {
             self.0.lock().unwrap().0.push((layer, position, size));
@@ -573,7 +574,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let (temp, out) = (scene.path("temp"), scene.path("out"));
     // The output's disk: seen to come for a tar, met for what is compressed.
     let early = fails(&image, "x.tar", &temp, &mount.0);
-    assert!(format!("{error}", error = early).contains("bytes needed"));
+    assert!(early.to_string().contains("bytes needed"));
     fails(&image, "x.tar.gz", &temp, &mount.0);
     fails(&image, "x.tar.zst", &temp, &mount.0);
     // The spool's disk: seen to come from what gzip and zstd state, met where they state too little.
