@@ -496,7 +496,11 @@ impl Error {
 
     /// What the user can do, where there is something: one sentence without the word `hint`.
     pub fn hint(&self) -> Option<String> {
-        self.0.kind.hint()
+        match self.0.kind {
+            // What registries hide has nothing to do with a file that is not there.
+            ErrorKind::NotFound { .. } if self.0.place.path.is_some() => None,
+            _ => self.0.kind.hint(),
+        }
     }
 
     /// Fills in parts of the place that are not known yet; what is known already is kept.

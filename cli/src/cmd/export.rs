@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         format!("{}, {} uncompressed", Bytes(report.bytes), Bytes(report.tar_bytes))
     };
     console.note(&format!(
-        "{}: {} entries of {layers} layers to {target} ({size}) in {:.1} s, every digest verified",
+        "exported {} to {target}: {} entries of {layers} layers, {size}, in {:.1} s, every digest verified",
         opened.name,
         report.entries,
         report.elapsed.as_secs_f64()

@@ -28,15 +28,16 @@ impl Observer for Notes {
                 let taken = taken
                     .as_ref()
                     .map_or_else(|| "an entry without a platform".to_owned(), ToString::to_string);
-                let mut text = format!("platform {taken}");
+                let mut text = format!("chose {taken}");
                 if taken != wanted.to_string() {
                     text = format!("{text} for {wanted}");
                 }
+                text = format!("{text}, {}", descriptor.digest);
                 if !others.is_empty() {
                     let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-                    text = format!("{text}, not {}", others.join(", "));
+                    text = format!("{text}; there is also {}", others.join(", "));
                 }
-                console.note(&format!("{text} ({})", descriptor.digest));
+                console.note(&text);
             }
             Event::Retrying { host, attempt, delay, reason, .. } => {
                 let delay = delay.as_secs_f64();

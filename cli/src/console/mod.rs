@@ -171,9 +171,14 @@ impl Task {
         match self.console.mode {
             Mode::Plain => {
                 let came = size.saturating_sub(self.begun_at);
-                let speed = Bytes((came as f64 / seconds.max(0.001)) as u64);
+                // A speed over no time is noise.
+                let speed = if seconds < 0.1 {
+                    String::new()
+                } else {
+                    format!(" in {seconds:.1} s ({}/s)", Bytes((came as f64 / seconds) as u64))
+                };
                 let (verb, id) = (self.verb, &self.id);
-                self.console.line(&format!("{verb} {id}: {} in {seconds:.1} s ({speed}/s)", Bytes(size)));
+                self.console.line(&format!("{verb} {id}: {}{speed}", Bytes(size)));
             }
             Mode::Json => self.console.json(&json!({
                 "event": "done", "task": self.verb, "id": self.id, "size": size, "seconds": seconds
