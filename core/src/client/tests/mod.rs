@@ -15,6 +15,7 @@ mod accounts;
 mod images;
 mod registry;
 mod schedules;
+mod transcripts;
 mod transfers;
 mod world;
 

@@ -131,6 +131,15 @@ fn whatever_goes_wrong_what_is_pulled_is_right() {
     assert!(good > 2_000, "only {good} of 3000");
 }
 
+/// For long runs: `cargo test -p wharfie-core --lib many_more -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn many_more_schedules() {
+    for seed in 3_000..60_000 {
+        run(seed);
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_transcript() {
     for seed in 0..50 {
