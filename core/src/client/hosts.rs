@@ -78,9 +78,16 @@ pub(super) struct Hosts {
     health: BTreeMap<Origin, Health>,
     rounds: u32,
     blobs: u32,
+    /// A place came free.
+    is_news: bool,
 }
 
 impl Hosts {
+    /// Whether a place came free since this was asked last.
+    pub(super) fn take_news(&mut self) -> bool {
+        core::mem::take(&mut self.is_news)
+    }
+
     /// How this registry is reached.
     pub(super) fn endpoint(&mut self, registry: &str, config: &Config) -> Result<&mut Endpoint> {
         if !self.endpoints.contains_key(registry) {
@@ -171,6 +178,7 @@ impl Hosts {
     }
 
     pub(super) fn ended(&mut self, origin: &Origin, class: Class) {
+        self.is_news = true;
         let health = self.health.entry(origin.clone()).or_default();
         health.rounds = health.rounds.saturating_sub(1);
         self.rounds = self.rounds.saturating_sub(1);

@@ -116,6 +116,19 @@ impl Client {
             }
             self.enqueue(key);
         }
+        // Places that come free on the way, by a job that ends or a token that nobody wants any more, are for those who
+        // were passed over.
+        loop {
+            self.hosts.take_news();
+            self.start_all();
+            self.drop_orphans();
+            if !self.hosts.take_news() {
+                break;
+            }
+        }
+    }
+
+    fn start_all(&mut self) {
         let mut cursor: Option<Priority> = None;
         loop {
             let next = match cursor {
@@ -134,7 +147,6 @@ impl Client {
                 }
             }
         }
-        self.drop_orphans();
     }
 
     /// Requests for tokens that nobody waits for any more.

@@ -140,6 +140,13 @@ fn many_more_schedules() {
     }
 }
 
+/// What once went wrong.
+#[test]
+fn schedules_that_were_traps() {
+    // A place that comes free because a token is no longer wanted is taken at once.
+    run(18_704);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_transcript() {
     for seed in 0..50 {
