@@ -162,7 +162,7 @@ impl Driver {
                 image.top.media_type = known.media_type.clone();
             }
         }
-        if options.image.depth == client::Depth::Layers {
+        if options.image.depth == client::Depth::Layers && !self.store().is_read_only() {
             let mut top = image.top.clone();
             top.data = None;
             top.annotations.clear();

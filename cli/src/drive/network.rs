@@ -153,7 +153,49 @@ fn allowed(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, Unre
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use wharfie_core::http::{HeaderList, Method};
+
     use super::*;
+
+    #[test]
+    fn what_a_server_names_never_reaches_this_machine() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let network = Network::new(&NetworkOptions::default()).unwrap();
+        let ask = |url: &str, reach| {
+            let request = Request {
+                method: Method::Get,
+                url: url.parse().unwrap(),
+                headers: HeaderList::new(),
+                body: RequestBody::Empty,
+                reach,
+                tls: Tls::Verify,
+            };
+            runtime.block_on(async {
+                let answer = tokio::time::timeout(Duration::from_secs(2), network.send(&request)).await;
+                answer.map(|sent| sent.map(drop).map_err(|trouble| trouble.failure))
+            })
+        };
+        let near = Reach::NoLoopbackOrLinkLocal;
+        for host in
+            ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "0x7f.1", "169.254.169.254", "[::ffff:127.0.0.1]"]
+        {
+            assert_eq!(ask(&format!("http://{host}:{port}/"), near), Ok(Err(Failure::Forbidden)), "{host}");
+            assert_eq!(ask(&format!("https://{host}:{port}/"), near), Ok(Err(Failure::Forbidden)), "{host}");
+        }
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        // The resolver itself refuses, whatever the name looks like.
+        let name = "localhost".parse::<Name>().unwrap();
+        let resolved = runtime.block_on(Names { reach: near }.resolve(name)).err().unwrap();
+        assert!(matches!(resolved.downcast_ref(), Some(Unreachable::Forbidden(_))), "{resolved}");
+        // Nobody answers there, but it is connected to.
+        assert!(ask(&format!("http://localhost:{port}/"), Reach::Any).is_err());
+        assert!(listener.accept().is_ok());
+    }
 
     #[test]
     fn names_that_lead_home_are_refused() {

@@ -47,6 +47,10 @@ impl Lease {
         Lease(None)
     }
 
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Runs `act` with the store to oneself.
     ///
     /// # Errors

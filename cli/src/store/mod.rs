@@ -72,8 +72,8 @@ impl Store {
         let root =
             std::path::absolute(dir.into()).map_err(|e| io_error("opening the store", Path::new("."), &e))?;
         let found = check_layout(&root)?;
-        let lease = match lay(&root, found) {
-            Ok(()) => lock::Lease::take(&root)?,
+        let lease = match lay(&root, found).and_then(|()| lock::Lease::take(&root)) {
+            Ok(lease) => lease,
             Err(error) if found && is_read_only(&error) => lock::Lease::none(),
             Err(error) => return Err(error),
         };
@@ -83,6 +83,11 @@ impl Store {
     /// Its directory.
     pub fn root(&self) -> &Path {
         &self.0.root
+    }
+
+    /// Whether it can only be read.
+    pub fn is_read_only(&self) -> bool {
+        self.0.lease.is_none()
     }
 
     /// Where a blob is, or would be: `blobs/<algorithm>/<hex>`.

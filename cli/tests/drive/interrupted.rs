@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use testbed::faults::{Ending, Fault, FaultProxy};
 use testbed::server::Response;
 use testbed::tools;
+use wharfie_core::client::{RegistrySettings, Transport};
 
 use super::world::{Host, Registry, assert_honest, leftovers, noise, quick, settled};
 
@@ -215,18 +216,27 @@ fn child_that_pulls() {
     else {
         return;
     };
-    Host::at(store.as_ref(), quick()).pull(&name).unwrap();
+    let mut options = quick();
+    if std::env::var_os("HTTP_PROXY").is_some() {
+        options.default_registry = RegistrySettings { transport: Transport::Http };
+    }
+    Host::at(store.as_ref(), options).pull(&name).unwrap();
 }
 
-pub(crate) fn child(name: &str, store: &std::path::Path) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A process that pulls.
+pub(crate) fn puller(name: &str, store: &std::path::Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["interrupted::child_that_pulls", "--exact"])
         .env("WHARFIE_TEST_PULL", name)
         .env("WHARFIE_TEST_STORE", store)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
+}
+
+pub(crate) fn child(name: &str, store: &std::path::Path) -> std::process::Child {
+    puller(name, store).spawn().unwrap()
 }
 
 #[test]
@@ -273,10 +283,18 @@ fn a_killed_process_is_gone_on_from() {
 }
 
 /// A file system of its own, of this size.
-struct Small(tempfile::TempDir);
+pub(crate) struct Small(tempfile::TempDir);
 
 impl Small {
-    fn mount(what: &str, size: &str) -> Option<Small> {
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    pub(crate) fn read_only(&self) {
+        tools::run(Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()));
+    }
+
+    pub(crate) fn mount(what: &str, size: &str) -> Option<Small> {
         if !tools::root(what) || !tools::have(what, &["mount", "umount"]) {
             return None;
         }

@@ -5,10 +5,11 @@ mod real;
 mod shared;
 mod world;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use testbed::faults::{Fault, FaultProxy};
-use testbed::server::Response;
+use testbed::server::{After, Response, Server};
 use wharfie::drive::{NetworkOptions, PullOptions, TransferState, When};
 use wharfie_core::Reference;
 use wharfie_core::client::{self, Depth, ListOptions, RegistrySettings, Transport};
@@ -232,4 +233,65 @@ fn transports_are_as_asked_for() {
     let error = with(Transport::Https).unwrap_err();
     assert_eq!(error.code(), "connection_failed");
     assert!(error.to_string().contains("tls"), "{error}");
+}
+
+#[test]
+fn proxies_of_the_environment_are_used() {
+    let registry = Registry::start(&[1000, 200_000]);
+    let image = registry.image.clone();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let asked = seen.clone();
+    // A proxy for plain http takes requests with the whole URL in them.
+    let proxy = Server::start(move |request, stream| {
+        asked.lock().unwrap().push(request.target.clone());
+        let response = match request.target.strip_prefix("http://registry.example:5000") {
+            Some(path) => image.answer(path, request.range()),
+            None => Response::new(400),
+        };
+        response.send(request, stream)?;
+        Ok(After::Keep)
+    });
+    let folder = tempfile::TempDir::new().unwrap();
+    let pull = |name: &str, bypass: &str| {
+        let mut command = interrupted::puller(name, folder.path());
+        command.env("HTTP_PROXY", format!("http://{}", proxy.address())).env("NO_PROXY", bypass);
+        command.status().unwrap().success()
+    };
+    assert!(pull("registry.example:5000/app:1", ""));
+    Host::at(folder.path(), quick()).assert_whole(&registry.image);
+    let count = || seen.lock().unwrap().len();
+    assert!(count() >= 4, "{:?}", seen.lock().unwrap());
+    let before = count();
+    // Not for those that need none, and never for this machine.
+    assert!(!pull("registry.example:5000/app:2", "registry.example"));
+    assert!(pull(&format!("{}/app:1", registry.address()), ""));
+    assert_eq!(count(), before);
+}
+
+#[test]
+fn a_store_that_can_only_be_read_serves_what_it_has() {
+    let Some(small) = interrupted::Small::mount("a_store_that_can_only_be_read_serves_what_it_has", "9m")
+    else {
+        return;
+    };
+    let registry = Registry::start(SIZES);
+    let name = format!("{}/app:1", registry.address());
+    let store = small.path().join("store");
+    Host::at(&store, quick()).pull(&name).unwrap();
+    small.read_only();
+    let mut options = quick();
+    options.offline = true;
+    let host = Host::at(&store, options);
+    assert!(host.store().is_read_only());
+    assert!(host.pull(&name).unwrap().from_store);
+    assert_eq!(
+        host.store().prune(&wharfie::store::Prune::default()).unwrap_err().code(),
+        "permission_denied"
+    );
+    // What it lacks cannot be fetched into it.
+    let host = Host::at(&store, quick());
+    host.pull(&name).unwrap();
+    let other = Registry::start(&[77]);
+    let error = host.pull(&format!("{}/app:1", other.address())).unwrap_err();
+    assert_eq!(error.code(), "permission_denied", "{error}");
 }

@@ -76,6 +76,34 @@ impl Image {
     }
 }
 
+impl Image {
+    /// What a registry of this image answers.
+    pub(crate) fn answer(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Response {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_manifest = path.contains("/manifests/");
+        let name = if is_manifest && name == "1" { &self.manifest } else { name };
+        let bytes = match self.content.get(name) {
+            _ if path == "/v2/" => return Response::new(200).body("application/json", "{}"),
+            None => return Response::new(404).error("BLOB_UNKNOWN", "blob unknown to registry"),
+            Some(bytes) => bytes,
+        };
+        if is_manifest {
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            return Response::new(200).header("Docker-Content-Digest", name).body(kind, bytes.clone());
+        }
+        let kind = "application/octet-stream";
+        let Some((from, to)) = range else { return Response::new(200).body(kind, bytes.clone()) };
+        let end = to.map_or(bytes.len() as u64, |to| (to + 1).min(bytes.len() as u64));
+        match bytes.get(from as usize..end as usize).filter(|part| !part.is_empty()) {
+            Some(part) => {
+                let range = format!("bytes {from}-{}/{}", end - 1, bytes.len());
+                Response::new(206).header("Content-Range", range).body(kind, part)
+            }
+            None => Response::new(416).header("Content-Range", format!("bytes */{}", bytes.len())),
+        }
+    }
+}
+
 impl Registry {
     pub(crate) fn start(sizes: &[usize]) -> Registry {
         Registry::of(Image::new(sizes))
@@ -84,32 +112,7 @@ impl Registry {
     pub(crate) fn of(image: Image) -> Registry {
         let kept = image.clone();
         let server = Server::start(move |request, stream| {
-            let name = request.path().rsplit('/').next().unwrap_or_default();
-            let is_manifest = request.path().contains("/manifests/");
-            let name = if is_manifest && name == "1" { &kept.manifest } else { name };
-            let response = match kept.content.get(name) {
-                _ if request.path() == "/v2/" => Response::new(200).body("application/json", "{}"),
-                None => Response::new(404).error("BLOB_UNKNOWN", "blob unknown to registry"),
-                Some(bytes) if is_manifest => Response::new(200)
-                    .header("Docker-Content-Digest", name)
-                    .body("application/vnd.oci.image.manifest.v1+json", bytes.clone()),
-                Some(bytes) => match request.range() {
-                    None => Response::new(200).body("application/octet-stream", bytes.clone()),
-                    Some((from, to)) => {
-                        let end = to.map_or(bytes.len() as u64, |to| (to + 1).min(bytes.len() as u64));
-                        let part = bytes.get(from as usize..end as usize);
-                        match part.filter(|part| !part.is_empty()) {
-                            Some(part) => Response::new(206)
-                                .header("Content-Range", format!("bytes {from}-{}/{}", end - 1, bytes.len()))
-                                .body("application/octet-stream", part),
-                            None => {
-                                Response::new(416).header("Content-Range", format!("bytes */{}", bytes.len()))
-                            }
-                        }
-                    }
-                },
-            };
-            response.send(request, stream)?;
+            kept.answer(request.path(), request.range()).send(request, stream)?;
             Ok(After::Keep)
         });
         Registry { server, image }
