@@ -3,7 +3,13 @@
 use wharfie_core::codec::{Codec, Needs};
 
 /// What it gives, and the code of the error that it ends with.
-pub fn drive(codec: &mut dyn Codec, input: &[u8], piece: usize, room: usize, cap: usize) -> (Vec<u8>, Option<String>) {
+pub fn drive(
+    codec: &mut dyn Codec,
+    input: &[u8],
+    piece: usize,
+    room: usize,
+    cap: usize,
+) -> (Vec<u8>, Option<String>) {
     let mut out = Vec::new();
     let mut buffer = vec![0; room];
     let mut pieces = input.chunks(piece.max(1));
