@@ -60,7 +60,7 @@ impl Layout {
     /// The size of a blob; `None` if it is not there.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
         let metadata = std::fs::metadata(self.blob_path(digest)).ok()?;
-        metadata.is_file().then(|| metadata.len())
+        metadata.is_file().then_some(metadata.len())
     }
 
     /// Reads a document and checks its digest.
@@ -75,10 +75,8 @@ impl Layout {
             return Ok(raw);
         }
         // Of a signed schema 1 manifest the digest is over what the signatures protect.
-        if let Ok(document) = Document::parse(&raw, None, limits) {
-            if document.verify(digest).is_ok() {
-                return Ok(raw);
-            }
+        if Document::parse(&raw, None, limits).is_ok_and(|document| document.verify(digest).is_ok()) {
+            return Ok(raw);
         }
         let error = Error::from(ErrorKind::DigestMismatch { expected: *digest, actual });
         Err(error.in_blob(*digest).at_path(path.display().to_string()))
@@ -147,7 +145,7 @@ impl Layout {
         loop {
             match client.poll_output() {
                 Output::Event(Event::Finished(_, result)) => {
-                    return match result.map_err(|error| error.without_image())? {
+                    return match result.map_err(Error::without_image)? {
                         Outcome::Pulled(pulled) => Ok(pulled),
                         other => {
                             Err(ErrorKind::Internal { reason: format!("a walk came to {other:?}") }.into())

@@ -31,10 +31,9 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         Some(FormatArg::TarZst) => Format::Zstd,
         None => format_of_name(&arguments.output).unwrap_or(Format::Identity),
     };
-    let mut options = ExportOptions::default();
-    options.format = format;
-    options.level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
-    format.level(options.level)?;
+    let level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
+    format.level(level)?;
+    let cancel = Cancel::new();
     let mut merge = Options::default();
     merge.order = match arguments.order {
         OrderArg::Stream => Order::Stream,
@@ -42,17 +41,21 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     };
     merge.keep_directory_symlink = arguments.keep_directory_symlink;
     merge.mtime_max = arguments.mtime.map(|seconds| Mtime { seconds, nanos: 0 });
-    options.merge = merge;
-    options.temp_dir = arguments.temp_dir.clone();
+    let options = ExportOptions {
+        format,
+        level,
+        merge,
+        temp_dir: arguments.temp_dir.clone(),
+        cancel: cancel.clone(),
+        ..ExportOptions::default()
+    };
     let sink = if to_stdout { Sink::stdout()? } else { Sink::File(checked(&arguments.output)?) };
     let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
 
     let image = &arguments.image;
     let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Layers), console)?;
     let local = local(&opened)?;
-    let cancel = Cancel::new();
     interrupt::stops(&cancel);
-    options.cancel = cancel;
     let progress = Shown::new(console, &local);
     let report = export(&local, &options, sink, &progress).map_err(|error| error.in_image(&opened.name))?;
     drop(progress);
@@ -132,10 +135,10 @@ impl Progress for Shown<'_> {
         let id = digest.unwrap_or_else(|| layer.to_string());
         let task = layers.entry(layer).or_insert_with(|| self.console.task("reading", &id, 0, Some(size)));
         task.position(position);
-        if position >= size {
-            if let Some(task) = layers.remove(&layer) {
-                task.done(size);
-            }
+        if position >= size
+            && let Some(task) = layers.remove(&layer)
+        {
+            task.done(size);
         }
     }
 
@@ -143,10 +146,10 @@ impl Progress for Shown<'_> {
         let Ok(mut output) = self.output.lock() else { return };
         let task = output.get_or_insert_with(|| self.console.task("writing", "the root", 0, Some(size)));
         task.position(position);
-        if position >= size {
-            if let Some(task) = output.take() {
-                task.done(size);
-            }
+        if position >= size
+            && let Some(task) = output.take()
+        {
+            task.done(size);
         }
     }
 }

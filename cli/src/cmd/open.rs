@@ -185,10 +185,7 @@ pub(super) fn pull_options(image: client::PullOptions, store: &StoreArgs) -> Pul
         PullMode::Missing => When::Missing,
         PullMode::Never => When::Never,
     };
-    let mut options = PullOptions::default();
-    options.image = image;
-    options.when = if store.offline { When::Missing } else { when };
-    options
+    PullOptions { image, when: if store.offline { When::Missing } else { when } }
 }
 
 /// The store that the options name.
@@ -241,13 +238,15 @@ fn driver_with(
     credentials: Arc<dyn CredentialSource>,
     console: &Console,
 ) -> Result<Driver> {
-    let mut options = NetworkOptions::default();
-    options.user_agent =
-        concat!("wharfie/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")").to_owned();
-    options.ca = network.ca.clone();
-    options.offline = offline;
-    options.retries = network.retries;
-    options.timeout = Duration::from_secs(network.timeout);
+    let mut options = NetworkOptions {
+        user_agent: concat!("wharfie/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")")
+            .to_owned(),
+        ca: network.ca.clone(),
+        offline,
+        retries: network.retries,
+        timeout: Duration::from_secs(network.timeout),
+        ..NetworkOptions::default()
+    };
     if let Some(jobs) = network.jobs {
         options.jobs = jobs;
     }

@@ -15,7 +15,7 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     let references: Vec<_> = arguments
         .images
         .iter()
-        .map(|name| registry_reference(name).map(|name| name.or_latest()))
+        .map(|name| registry_reference(name).map(wharfie_core::Reference::or_latest))
         .collect::<Result<_>>()?;
     let platform = if arguments.all {
         PlatformChoice::All

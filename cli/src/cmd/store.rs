@@ -86,10 +86,11 @@ pub(super) fn du(arguments: &StoreLsArgs) -> Result<()> {
 /// `store prune`
 pub(super) fn prune(arguments: &StorePruneArgs, console: &Console) -> Result<()> {
     let store = open::store(arguments.at.store.as_deref())?;
-    let mut what = Prune::default();
-    what.all = arguments.all;
-    what.older_than = arguments.older_than.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-    what.dry_run = arguments.dry_run;
+    let what = Prune {
+        all: arguments.all,
+        older_than: arguments.older_than.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+        dry_run: arguments.dry_run,
+    };
     let pruned = store.prune(&what)?;
     if arguments.json {
         return output::json(&json!({

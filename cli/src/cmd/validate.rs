@@ -144,10 +144,10 @@ fn documents(opened: &Opened, image: &PulledImage, checks: &mut Vec<Check>, blob
     for (position, layer) in image.layers.iter().enumerate() {
         let is_layer = layer.media_type.is_layer() || layer.media_type.is_generic();
         let blob = blobs.entry(layer, format!("layer {position}{of}"), is_layer);
-        if let Some(diff_id) = diff_ids.get(position) {
-            if !blob.diff_ids.contains(diff_id) {
-                blob.diff_ids.push(*diff_id);
-            }
+        if let Some(diff_id) = diff_ids.get(position)
+            && !blob.diff_ids.contains(diff_id)
+        {
+            blob.diff_ids.push(*diff_id);
         }
     }
 }

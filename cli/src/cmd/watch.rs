@@ -44,7 +44,7 @@ impl Observer for Notes {
                 console.warn(&format!("{reason}: trying {host} again in {delay:.1} s (after try {attempt})"));
             }
             Event::BlobRewound { to: 0, reason, .. } => {
-                console.warn(&format!("{reason}: fetched again from the start"))
+                console.warn(&format!("{reason}: fetched again from the start"));
             }
             Event::Warning { warning, .. } => console.warn(&words(warning)),
             _ => {}
