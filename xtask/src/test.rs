@@ -342,7 +342,10 @@ fn fuzz(run: &mut Run) -> Outcome {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned()))
+        .map(|file| file.path())
+        // Folders there hold what targets share.
+        .filter(|path| path.is_file())
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
     targets.sort();
     if targets.is_empty() {
