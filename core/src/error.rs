@@ -587,6 +587,12 @@ impl ErrorKind {
             ErrorKind::ConnectionFailed { reason: "tls", .. } => {
                 "if the registry speaks plain http, use --insecure"
             }
+            ErrorKind::ConnectionFailed { reason: "refused" | "dns" | "unreachable", .. } => {
+                "check the registry's name and port, this machine's network and its proxy settings"
+            }
+            ErrorKind::ConnectionFailed { .. } | ErrorKind::TimedOut { .. } => {
+                "try again: what was fetched is kept, and the next run goes on from there"
+            }
             ErrorKind::Internal { .. } => {
                 "this is a bug in Wharfie: please report it with the command that you ran"
             }

@@ -17,7 +17,7 @@ pub struct Fault {
     pub cut: Option<(u64, Ending)>,
     /// The request's `Range` is not shown to the registry: it answers 200 with everything.
     pub ignore_range: bool,
-    /// The lowest bit of this byte of the body is turned.
+    /// The lowest bit of this byte of the content is turned, in whichever part it is sent.
     pub flip: Option<u64>,
     /// Sent as `Content-Range` instead of the registry's.
     pub content_range: Option<String>,
@@ -91,9 +91,38 @@ pub struct Passed {
 }
 
 impl Passed {
+    fn new(request: &Request) -> Self {
+        let scheme = request.header("authorization").and_then(|value| value.split(' ').next());
+        Self {
+            method: request.method.clone(),
+            target: request.target.clone(),
+            range: request.header("range").map(str::to_owned),
+            scheme: scheme.map(str::to_owned),
+            agent: request.header("user-agent").map(str::to_owned),
+            status: 0,
+            sent: 0,
+        }
+    }
+
     /// Whether it read a blob.
     pub fn reads_blob(&self) -> bool {
         self.method == "GET" && self.target.contains("/blobs/")
+    }
+}
+
+/// The entry of one request, written while it goes on: a client may be done before the proxy's thread is.
+struct Entry<'a> {
+    passed: &'a Mutex<Vec<Passed>>,
+    number: usize,
+}
+
+impl Entry<'_> {
+    fn status(&self, status: u16) {
+        lock(self.passed)[self.number].status = status;
+    }
+
+    fn send(&self, len: u64) {
+        lock(self.passed)[self.number].sent += len;
     }
 }
 
@@ -133,21 +162,17 @@ impl FaultProxy {
                     Seen { requests: counts.requests - 1, same: before, bytes }
                 };
                 let fault = plan(request, seen);
-                let mut entry = Passed {
-                    method: request.method.clone(),
-                    target: request.target.clone(),
-                    range: request.header("range").map(str::to_owned),
-                    scheme: request
-                        .header("authorization")
-                        .and_then(|value| value.split(' ').next())
-                        .map(str::to_owned),
-                    agent: request.header("user-agent").map(str::to_owned),
-                    status: 0,
-                    sent: 0,
+                let entry = Entry {
+                    number: {
+                        let mut passed = lock(&passed);
+                        passed.push(Passed::new(request));
+                        passed.len() - 1
+                    },
+                    passed: &passed,
                 };
-                let result = forward(upstream, &fault, request, stream, &mut entry);
-                *lock(&counts).bytes.entry(request.path().to_owned()).or_default() += entry.sent;
-                lock(&passed).push(entry);
+                let result = forward(upstream, &fault, request, stream, &entry);
+                let sent = lock(&passed)[entry.number].sent;
+                *lock(&counts).bytes.entry(request.path().to_owned()).or_default() += sent;
                 result
             }
         });
@@ -164,7 +189,8 @@ impl FaultProxy {
         format!("{}/{name}", self.address())
     }
 
-    /// Every request that is over, in the order in which they ended.
+    /// Every request so far, in the order in which they came. One that is not over yet has no status, or not all of
+    /// its bytes.
     pub fn passed(&self) -> Vec<Passed> {
         lock(&self.passed).clone()
     }
@@ -180,11 +206,11 @@ fn forward(
     fault: &Fault,
     request: &Request,
     stream: &mut TcpStream,
-    entry: &mut Passed,
+    entry: &Entry<'_>,
 ) -> io::Result<After> {
     if let Some(response) = &fault.answer {
-        entry.status = response.status;
-        entry.sent = response.body.len() as u64;
+        entry.status(response.status);
+        entry.send(response.body.len() as u64);
         response.send(request, stream)?;
         return Ok(After::Keep);
     }
@@ -202,9 +228,9 @@ fn forward(
     server.write_all(head.as_bytes())?;
     server.write_all(&request.body)?;
     let mut reader = BufReader::with_capacity(64 << 10, server);
-    let (first, headers) = read_head(&mut reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(502);
-    entry.status = status;
+    let (line, headers) = read_head(&mut reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(502);
+    entry.status(status);
     let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.clone());
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (name, value) in &headers {
@@ -224,8 +250,8 @@ fn forward(
         let body = if bodiless { Vec::new() } else { read_body(&mut reader, &headers, true)? };
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         stream.write_all(head.as_bytes())?;
+        entry.send(body.len() as u64);
         stream.write_all(&body)?;
-        entry.sent = body.len() as u64;
         return Ok(After::Keep);
     };
     head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
@@ -234,20 +260,23 @@ fn forward(
         return Ok(After::Keep);
     }
     let end = fault.cut.map_or(length, |(after, _)| after.min(length));
+    let first = if status == 206 { request.range().map_or(0, |(from, _)| from) } else { 0 };
     let mut buffer = vec![0; 64 << 10];
-    while entry.sent < end {
-        let want = usize::try_from(end - entry.sent).unwrap_or(usize::MAX).min(buffer.len());
+    let mut sent = 0;
+    while sent < end {
+        let want = usize::try_from(end - sent).unwrap_or(usize::MAX).min(buffer.len());
         let got = reader.read(&mut buffer[..want])?;
         if got == 0 {
             return Ok(After::Close);
         }
         if let Some(at) = fault.flip
-            && (entry.sent..entry.sent + got as u64).contains(&at)
+            && (first + sent..first + sent + got as u64).contains(&at)
         {
-            buffer[usize::try_from(at - entry.sent).unwrap_or_default()] ^= 1;
+            buffer[usize::try_from(at - first - sent).unwrap_or_default()] ^= 1;
         }
+        entry.send(got as u64);
         stream.write_all(&buffer[..got])?;
-        entry.sent += got as u64;
+        sent += got as u64;
         if let Some(pace) = fault.pace {
             stream.flush()?;
             std::thread::sleep(pace);

@@ -7,6 +7,7 @@
 //! | [`token`] | a token server whose tokens that registry accepts |
 //! | [`faults`] | an HTTP proxy that cuts, stalls, lies and redirects on demand |
 //! | [`cdn`] | the other origin that blobs are redirected to |
+//! | [`tunnel`] | a CONNECT proxy, behind which a registry has a name that is not loopback |
 //! | [`tls`] | a certificate authority for one test |
 //! | [`layer`], [`image`] | layers and OCI layouts made by hand, byte for byte the same each time |
 //! | [`sample`], [`debian`] | the embedded sample image; the Debian image |
@@ -31,3 +32,4 @@ pub mod tls;
 pub mod token;
 pub mod tools;
 pub mod tree;
+pub mod tunnel;

@@ -42,12 +42,12 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// A certificate for `127.0.0.1` and `localhost`.
+    /// A certificate for `127.0.0.1`, `localhost` and [`crate::tunnel::HOST`].
     ///
     /// # Panics
     /// When no key can be made.
     pub fn loopback(&self) -> Certificate {
-        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names = ["127.0.0.1", "localhost", crate::tunnel::HOST].map(str::to_owned).to_vec();
         let params = CertificateParams::new(names).expect("names");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

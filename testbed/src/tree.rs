@@ -156,29 +156,34 @@ pub fn read_tar(reader: impl Read) -> io::Result<Tree> {
     let bad = |name: &[u8], why: &str| io::Error::other(format!("{}: {why}", String::from_utf8_lossy(name)));
     let mut archive = tar::Archive::new(reader);
     let number = |field: Option<u32>| u64::from(field.unwrap_or_default());
-    for (place, entry) in archive.entries()?.enumerate() {
+    // The crate's own reader of records stops at a newline, which a value may hold: they are read by hand.
+    let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for (place, entry) in archive.entries()?.raw(true).enumerate() {
         let mut entry = entry?;
+        if entry.header().entry_type() == EntryType::XHeader {
+            let mut data = Vec::new();
+            entry.read_to_end(&mut data)?;
+            records = pax(&data).ok_or_else(|| bad(&entry.path_bytes(), "its extension header"))?;
+            continue;
+        }
         let mut name = normal(&entry.path_bytes());
         let mut link = entry.link_name_bytes().map(Cow::into_owned).unwrap_or_default();
         let mut xattrs = BTreeMap::new();
         let header = entry.header().clone();
         let (mut uid, mut gid) = (header.uid()?, header.gid()?);
         let mut mtime = (i64::try_from(header.mtime()?).unwrap_or(i64::MAX), 0);
-        if let Some(records) = entry.pax_extensions()? {
-            for record in records {
-                let record = record?;
-                let (key, value) = (record.key_bytes(), record.value_bytes());
-                let text = || String::from_utf8_lossy(value).into_owned();
-                match key {
-                    b"path" => name = normal(value),
-                    b"linkpath" => link = value.to_vec(),
-                    b"uid" => uid = text().parse().map_err(|_| bad(&name, "its uid"))?,
-                    b"gid" => gid = text().parse().map_err(|_| bad(&name, "its gid"))?,
-                    b"mtime" => mtime = time(&text()).ok_or_else(|| bad(&name, "its mtime"))?,
-                    _ => {
-                        if let Some(attribute) = key.strip_prefix(b"SCHILY.xattr.") {
-                            xattrs.insert(attribute.to_vec(), value.to_vec());
-                        }
+        for (key, value) in std::mem::take(&mut records) {
+            let text = String::from_utf8_lossy(&value).into_owned();
+            match key.as_slice() {
+                b"path" => name = normal(&value),
+                b"linkpath" => link = value,
+                b"uid" => uid = text.parse().map_err(|_| bad(&name, "its uid"))?,
+                b"gid" => gid = text.parse().map_err(|_| bad(&name, "its gid"))?,
+                b"mtime" => mtime = time(&text).ok_or_else(|| bad(&name, "its mtime"))?,
+                b"size" => return Err(bad(&name, "a size of its own: this reader has no use for it")),
+                _ => {
+                    if let Some(attribute) = key.strip_prefix(b"SCHILY.xattr.") {
+                        xattrs.insert(attribute.to_vec(), value);
                     }
                 }
             }
@@ -225,6 +230,20 @@ pub fn read_tar(reader: impl Read) -> io::Result<Tree> {
     }
     share(&mut tree, &inodes);
     Ok(tree)
+}
+
+/// Records of an extension header: `LENGTH KEY=VALUE\n`.
+fn pax(mut data: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while !data.is_empty() {
+        let space = data.iter().position(|&byte| byte == b' ')?;
+        let len: usize = std::str::from_utf8(&data[..space]).ok()?.parse().ok()?;
+        let record = data.get(space + 1..len)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|&byte| byte == b'=')?;
+        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
+        data = &data[len..];
+    }
+    Some(records)
 }
 
 fn normal(name: &[u8]) -> Vec<u8> {
@@ -347,7 +366,7 @@ mod tests {
             tar(&Meta::mode(0o644).owner(1, 0), "a"),
             tar(&Meta::mode(0o644).owner(0, 1), "a"),
             tar(&Meta::mode(0o644).later(1), "a"),
-            tar(&Meta::mode(0o644).xattr("user.x", b"1"), "a"),
+            tar(&Meta::mode(0o644).xattr("user.x", b"1\n2"), "a"),
             tar(&Meta::mode(0o644), "b"),
         ] {
             assert_eq!(differences(("a", &plain), ("b", &other)).len(), 1);
