@@ -1,0 +1,12 @@
+//! The command line against the real world: Debian's registry, skopeo and umoci, a token server, a network that
+//! fails. What a machine lacks is skipped, loudly (`testbed::tools::skip`).
+
+mod auth;
+mod cargo;
+mod debian;
+mod hostile;
+mod interrupted;
+mod offered;
+mod platform;
+mod schema1;
+mod ship;
