@@ -13,8 +13,8 @@ use super::schedule::Wanted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{Challenge, Head, Scope, TokenResponse, Url, challenge};
 
-/// Answers of 401 without a success between, whatever tokens come.
-const MOST_REFUSALS: u32 = 4;
+/// Answers of 401 without a success between, if each token was too old when it was sent. (A fresh one is refused once.)
+const MOST_REFUSALS: u32 = 10;
 
 impl Client {
     /// The registry itself wants to know who we are.
