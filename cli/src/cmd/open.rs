@@ -35,6 +35,8 @@ pub(super) struct Opened {
     pub(super) pulled: Pulled,
     // Keeps what was unpacked for this run only.
     _unpacked: Option<tempfile::TempDir>,
+    // While it lives, nobody prunes what is read here.
+    _store: Option<Store>,
 }
 
 impl Opened {
@@ -122,6 +124,7 @@ pub(super) fn open(
                 layout,
                 pulled: pulled.image,
                 _unpacked: None,
+                _store: Some(driver.store().clone()),
             })
         }
         Source::Local(local) => open_layout(name, &local, options, console),
@@ -155,7 +158,7 @@ fn open_layout(
     let pulled = layout
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(name))?;
-    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None })
+    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None, _store: None })
 }
 
 fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
@@ -169,7 +172,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
     let pulled = layout
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(SAMPLE))?;
-    Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder) })
+    Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder), _store: None })
 }
 
 fn unsupported(name: &str) -> Error {

@@ -21,8 +21,8 @@ use super::options::NetworkOptions;
 use super::tls::Trust;
 
 /// Bytes that one HTTP/2 stream, and all streams of a connection, may have under way unread.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// All connections of a driver.
 pub(super) struct Network {
