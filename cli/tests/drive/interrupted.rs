@@ -217,9 +217,12 @@ fn child_that_pulls() {
         return;
     };
     let mut options = quick();
-    if std::env::var_os("HTTP_PROXY").is_some() {
-        options.default_registry = RegistrySettings { transport: Transport::Http };
-    }
+    let transport = match std::env::var("WHARFIE_TEST_SCHEME").as_deref() {
+        Ok("http") => Transport::Http,
+        Ok("https") => Transport::Https,
+        _ => Transport::Auto,
+    };
+    options.default_registry = RegistrySettings { transport };
     Host::at(store.as_ref(), options).pull(&name).unwrap();
 }
 

@@ -254,7 +254,10 @@ fn proxies_of_the_environment_are_used() {
     let folder = tempfile::TempDir::new().unwrap();
     let pull = |name: &str, bypass: &str| {
         let mut command = interrupted::puller(name, folder.path());
-        command.env("HTTP_PROXY", format!("http://{}", proxy.address())).env("NO_PROXY", bypass);
+        command
+            .env("WHARFIE_TEST_SCHEME", "http")
+            .env("HTTP_PROXY", format!("http://{}", proxy.address()))
+            .env("NO_PROXY", bypass);
         command.status().unwrap().success()
     };
     assert!(pull("registry.example:5000/app:1", ""));

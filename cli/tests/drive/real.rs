@@ -165,3 +165,25 @@ fn a_registry_with_tokens() {
     host.assert_nothing_wrong();
     assert_eq!(tokens.asked().len(), before + 1, "one token for all requests");
 }
+
+#[test]
+fn the_file_of_the_environment_says_whom_to_trust() {
+    let what = "the_file_of_the_environment_says_whom_to_trust";
+    let authority = Authority::new();
+    let options = Options { authority: Some(&authority), ..Options::default() };
+    let Some(registry) = Registry::start(what, &options) else { return };
+    if !tools::have(what, &["skopeo"]) {
+        return;
+    }
+    push(&registry, "app:1");
+    let folder = TempDir::new().unwrap();
+    let pull = |certificates: &Path| {
+        let mut command = super::interrupted::puller(&registry.image("app:1"), folder.path());
+        command.env("WHARFIE_TEST_SCHEME", "https").env("SSL_CERT_FILE", certificates);
+        command.status().unwrap().success()
+    };
+    // Where the system has none at all, the list that is compiled in does not know this authority either.
+    assert!(!pull(Path::new("/nonexistent")));
+    assert!(pull(registry.authority().unwrap()));
+    assert_honest(folder.path());
+}
