@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use wharfie_core::error::Result;
+use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Config, Descriptor, Document, View};
 use wharfie_core::{Algorithm, Digest, Limits};
 
@@ -93,6 +93,10 @@ struct Reach {
     platforms: Vec<String>,
     /// Whether one of its images is here whole.
     whole: bool,
+    /// The indexes that were walked, and how deep the walk could still go below them.
+    indexes: BTreeMap<Digest, u32>,
+    /// Why a document that is here could not be read: then what hangs below it is not known.
+    unread: Option<Error>,
 }
 
 impl Store {
@@ -141,7 +145,8 @@ impl Store {
     /// Removes what no image needs, and images as asked.
     ///
     /// # Errors
-    /// `busy` while another process uses the store; `local_io`.
+    /// `busy` while another process uses the store; `local_io`, `permission_denied`, `limit_exceeded` for what cannot be
+    /// read or removed: nothing is removed while it is not known what a document needs.
     pub fn prune(&self, what: &Prune) -> Result<Pruned> {
         if what.dry_run { self.sweep(what) } else { self.0.lease.alone(|| self.sweep(what)) }
     }
@@ -161,7 +166,12 @@ impl Store {
             if goes(&top) {
                 pruned.images.push(top.ref_name().map_or_else(|| top.digest.to_string(), str::to_owned));
             } else {
-                needed.append(&mut self.reach(&top).blobs);
+                let mut reach = self.reach(&top);
+                // Nothing goes by halves of what is known: the rest may be what the unread document needs.
+                if let Some(error) = reach.unread {
+                    return Err(error);
+                }
+                needed.append(&mut reach.blobs);
             }
         }
         // The index first: it never lists what is half gone.
@@ -227,11 +237,28 @@ impl Store {
     }
 
     fn walk(&self, descriptor: &Descriptor, reach: &mut Reach, depth: u32) {
-        let limits = Limits::default();
-        let Ok(Some(bytes)) = self.read_document(&descriptor.digest, limits.document_bytes) else { return };
-        if !reach.blobs.insert(descriptor.digest) && !descriptor.media_type.is_index() {
+        // An index may name another a thousand times, and that one a third: each is walked once.
+        if descriptor.media_type.is_index() {
+            if reach.indexes.get(&descriptor.digest).is_some_and(|walked| *walked >= depth) {
+                return;
+            }
+            reach.indexes.insert(descriptor.digest, depth);
+        } else if reach.blobs.contains(&descriptor.digest) {
             return;
         }
+        let limits = Limits::default();
+        let bytes = match self.read_document(&descriptor.digest, limits.document_bytes) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return,
+            Err(error) => {
+                // One that has rotted needs nothing any longer: it is fetched again, and what it needs with it.
+                if !matches!(error.kind(), ErrorKind::DigestMismatch { .. }) {
+                    reach.unread.get_or_insert(error);
+                }
+                return;
+            }
+        };
+        reach.blobs.insert(descriptor.digest);
         let media_type = Some(descriptor.media_type.as_str());
         let Ok(document) = Document::parse(&bytes, media_type, &limits) else { return };
         let mut whole = true;

@@ -209,8 +209,7 @@ impl Store {
             if let Some(dir) = path.parent() {
                 fs::create_dir_all(dir)?;
             }
-            let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(self.ingest())?;
-            readable(file.as_file())?;
+            let mut file = temporary(&self.ingest())?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
             file.persist(path).map(drop).map_err(|error| error.error)
@@ -219,16 +218,14 @@ impl Store {
     }
 }
 
-/// Temporary files are for their owner alone; what is in a store is for whoever may read its directory.
-#[cfg(unix)]
-fn readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &File) -> std::io::Result<()> {
-    Ok(())
+/// A file that is going to be one of the store's: not its owner's alone as other temporary files are, but as the umask
+/// has it.
+fn temporary(ingest: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(ingest)
 }
 
 /// What the index says of an entry, less the name that it has there.
@@ -312,9 +309,7 @@ fn lay(root: &Path, found: bool) -> Result<()> {
         for (name, content) in [("index.json", index::EMPTY), ("oci-layout", LAYOUT)] {
             let path = root.join(name);
             let write = || -> std::io::Result<()> {
-                let mut file =
-                    tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(root.join("ingest"))?;
-                readable(file.as_file())?;
+                let mut file = temporary(&root.join("ingest"))?;
                 file.write_all(content.as_bytes())?;
                 match file.persist_noclobber(&path) {
                     // Another process was quicker.

@@ -352,3 +352,44 @@ fn nothing_goes_while_another_uses_the_store() {
     let other = Store::open(store.root()).unwrap();
     assert_eq!(other.prune(&Prune::default()).unwrap_err().code(), "busy");
 }
+
+#[cfg(unix)]
+#[test]
+fn nothing_goes_while_it_is_not_known_what_is_needed() {
+    let (_dir, store) = store();
+    let keep = image(&store, b"a layer", "amd64");
+    store.tag(&reference("keep"), &keep).unwrap();
+    // A document that cannot be read, whoever runs this: it is a directory.
+    let path = store.blob_path(&keep.digest);
+    let kept = path.with_extension("kept");
+    fs::rename(&path, &kept).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(store.prune(&Prune::default()).unwrap_err().code(), "local_io");
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&kept, &path).unwrap();
+    assert_eq!(store.prune(&Prune::default()).unwrap(), Pruned::default());
+}
+
+#[test]
+fn indexes_that_name_each_other_often_are_walked_once() {
+    let (_dir, store) = store();
+    let mut below = image(&store, b"a layer", "amd64");
+    for _ in 0..6 {
+        let entry = format!(
+            r#"{{"mediaType":"{}","digest":"{}","size":{}}}"#,
+            below.media_type.as_str(),
+            below.digest,
+            below.size
+        );
+        let index = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#,
+            MediaType::OciIndex,
+            vec![entry; 100].join(",")
+        );
+        below = Descriptor::new(MediaType::OciIndex, of(index.as_bytes()), index.len() as u64);
+        store.put_document(&below.digest, index.as_bytes()).unwrap();
+    }
+    store.tag(&reference("deep"), &below).unwrap();
+    let census = store.census().unwrap();
+    assert_eq!((census.blobs, census.unused, census.images[0].incomplete), (9, 0, false));
+}
