@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     drop(progress);
     warn(&report, console);
     if arguments.json {
-        anstream::eprintln!("{}", report_json(&opened, &local, &report));
+        console.json(&report_json(&opened, &local, &report));
         return Ok(());
     }
     let target = if to_stdout { "standard output".to_owned() } else { open::shown(&arguments.output) };

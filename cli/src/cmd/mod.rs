@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
     let console = console(&arguments.output);
     match run(&arguments.command, &console) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             console.fail(&error);
             match error.code() {

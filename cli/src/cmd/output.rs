@@ -1,18 +1,31 @@
 //! Standard output: data, and nothing else.
 
 use std::io::{ErrorKind as IoKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether a reader of the standard output went away (`| head`). It has what it wanted: the command ends, successfully, as
+/// those of other tools do.
+pub(super) fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
+}
+
 /// Writes bytes as they are.
 ///
-/// A reader that went away (`| head`) has what it wanted: the process ends there, successfully, as other tools do.
+/// # Errors
+/// `local_io`; `cancelled` if the reader is gone: no exit here, for temporary files are to go first.
 pub(super) fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == IoKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == IoKind::BrokenPipe => {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
+            Err(ErrorKind::Cancelled {}.into())
+        }
         Err(error) => {
             let reason = error.to_string();
             Err(Error::from(ErrorKind::LocalIo { operation: "writing to standard output", reason }))

@@ -4,7 +4,7 @@
 mod bars;
 mod size;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -69,13 +69,18 @@ impl Console {
 
     /// Says one line as it is, above the bars if there are some.
     fn line(&self, line: &str) {
+        // Whoever listened may be gone (`2>&1 | head`): that stops no pull, and the macros would panic.
+        let say = || {
+            let _ = writeln!(anstream::stderr().lock(), "{line}");
+        };
         match &self.bars {
-            Some(bars) => bars.above(|| anstream::eprintln!("{line}")),
-            None => anstream::eprintln!("{line}"),
+            Some(bars) => bars.above(say),
+            None => say(),
         }
     }
 
-    fn json(&self, value: &serde_json::Value) {
+    /// Says one JSON object, whatever the mode.
+    pub fn json(&self, value: &serde_json::Value) {
         self.line(&value.to_string());
     }
 
