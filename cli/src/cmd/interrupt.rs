@@ -13,6 +13,10 @@ pub(super) const STATUS: u8 = 130;
 /// Has Ctrl-C stop this.
 pub(super) fn stops(cancel: &Cancel) {
     if let Ok(mut running) = RUNNING.lock() {
+        // Asked already, between what ran before and this.
+        if running.iter().any(Cancel::is_cancelled) {
+            cancel.cancel();
+        }
         running.push(cancel.clone());
     }
     LISTEN.call_once(|| {

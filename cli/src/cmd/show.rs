@@ -1,15 +1,20 @@
 //! `manifest`, `config`, `digest`, `blob`
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
+use wharfie_core::digest::Verifier;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::{Limits, MediaType};
+use wharfie_core::{Digest, Limits, MediaType};
 
 use super::args::{BlobArgs, ConfigArgs, DigestArgs, ManifestArgs};
 use super::{list, open, output};
 use crate::console::Console;
+
+/// Bytes of a blob read at once.
+const PIECE: u64 = 256 << 10;
 
 fn choice(platform: Option<&str>) -> Result<(PlatformChoice, Depth)> {
     Ok(match platform {
@@ -89,13 +94,8 @@ pub(super) fn blob(arguments: &BlobArgs, console: &Console) -> Result<()> {
             Error::from(ErrorKind::LocalIo { operation, reason: error.to_string() }).at_path(path)
         }
     };
-    let mut from = std::fs::File::open(&path).map_err(failed(&path, "reading a blob"))?;
     if arguments.output == Path::new("-") {
-        let mut stdout = std::io::stdout().lock();
-        return match std::io::copy(&mut from, &mut stdout) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.map(drop).map_err(failed(&arguments.output, "writing a blob")),
-        };
+        return copy(&path, digest, &mut output::write).map(drop);
     }
     let target = &arguments.output;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -103,8 +103,66 @@ pub(super) fn blob(arguments: &BlobArgs, console: &Console) -> Result<()> {
     #[cfg(unix)]
     temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = temporary.tempfile_in(folder).map_err(failed(target, "writing a blob"))?;
-    let size = std::io::copy(&mut from, &mut temporary).map_err(failed(target, "writing a blob"))?;
+    let size = copy(&path, digest, &mut |bytes| {
+        temporary.write_all(bytes).map_err(failed(target, "writing a blob"))
+    })?;
     temporary.persist(target).map_err(|error| failed(target, "writing a blob")(error.error))?;
     console.note(&format!("{}: {}, verified", open::shown(target), crate::console::Bytes(size)));
     Ok(())
+}
+
+/// Copies a blob and says how long it is. It may have rotted in the store: its last bytes, and so its name, come only when
+/// its digest has held.
+fn copy(path: &Path, digest: Digest, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    let failed = |error: std::io::Error| {
+        let kind = ErrorKind::LocalIo { operation: "reading a blob", reason: error.to_string() };
+        Error::from(kind).at_path(open::shown(path))
+    };
+    let place = |error: Error| error.in_blob(digest).at_path(open::shown(path));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut verifier = Verifier::new(&crate::codec::NativeHashes, digest, None);
+    let (mut piece, mut held) = (Vec::new(), Vec::new());
+    let mut size = 0;
+    loop {
+        let read = (&file).take(PIECE).read_to_end(&mut piece).map_err(failed)?;
+        if read == 0 {
+            verifier.finish().map_err(place)?;
+            write(&held)?;
+            return Ok(size);
+        }
+        verifier.update(&piece).map_err(place)?;
+        write(&held)?;
+        size += read as u64;
+        std::mem::swap(&mut piece, &mut held);
+        piece.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_that_has_rotted_does_not_come_out_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        for len in [0, 1, PIECE as usize, PIECE as usize + 1, 2 * PIECE as usize + 7] {
+            let mut bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let digest = Digest::sha256(&bytes);
+            let copied = |bytes: &[u8]| {
+                std::fs::write(&path, bytes).unwrap();
+                let mut out = Vec::new();
+                let result = copy(&path, digest, &mut |piece| {
+                    out.extend_from_slice(piece);
+                    Ok(())
+                });
+                (result.map_err(|error| error.code()), out)
+            };
+            assert_eq!(copied(&bytes), (Ok(len as u64), bytes.clone()));
+            bytes.push(0);
+            let (result, out) = copied(&bytes);
+            assert_eq!(result, Err("digest_mismatch"), "{len}");
+            assert!(out.len() < bytes.len());
+        }
+    }
 }

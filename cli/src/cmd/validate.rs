@@ -16,8 +16,9 @@ use wharfie_core::{Digest, Limits};
 
 use super::args::ValidateArgs;
 use super::open::{self, Opened};
-use super::{output, watch};
+use super::{interrupt, output, watch};
 use crate::console::{Console, error_json};
+use crate::drive::Cancel;
 
 /// One thing that was checked.
 struct Check {
@@ -70,7 +71,12 @@ pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
         documents(&opened, image, &mut checks, &mut blobs);
     }
     let blobs = blobs.list;
-    checks.extend(read_all(&opened, &blobs, console));
+    let cancel = Cancel::new();
+    interrupt::stops(&cancel);
+    checks.extend(read_all(&opened, &blobs, &cancel, console));
+    if cancel.is_cancelled() {
+        return Err(Error::from(ErrorKind::Cancelled {}).in_image(opened.name));
+    }
 
     let failed = checks.iter().filter(|check| check.result.is_err()).count();
     if arguments.json {
@@ -153,7 +159,7 @@ fn documents(opened: &Opened, image: &PulledImage, checks: &mut Vec<Check>, blob
 }
 
 /// Reads every blob, on all cores; answers in the blobs' order.
-fn read_all(opened: &Opened, blobs: &[Blob], console: &Console) -> Vec<Check> {
+fn read_all(opened: &Opened, blobs: &[Blob], cancel: &Cancel, console: &Console) -> Vec<Check> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(BTreeMap::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(blobs.len());
@@ -170,7 +176,7 @@ fn read_all(opened: &Opened, blobs: &[Blob], console: &Console) -> Vec<Check> {
                         Some(blob.descriptor.size),
                     );
                     let path = opened.layout.blob_path(&blob.descriptor.digest);
-                    let result = read(&path, blob, &mut |position| task.position(position))
+                    let result = read(&path, blob, cancel, &mut |position| task.position(position))
                         .map_err(|error| error.in_blob(blob.descriptor.digest).at_path(open::shown(&path)));
                     task.done(blob.descriptor.size);
                     if let Ok(mut results) = results.lock() {
@@ -191,7 +197,7 @@ fn read_all(opened: &Opened, blobs: &[Blob], console: &Console) -> Vec<Check> {
     blobs.iter().enumerate().map(check).collect()
 }
 
-fn read(path: &Path, blob: &Blob, progress: &mut dyn FnMut(u64)) -> Result<String> {
+fn read(path: &Path, blob: &Blob, cancel: &Cancel, progress: &mut dyn FnMut(u64)) -> Result<String> {
     let (hashes, codecs) = (&crate::codec::NativeHashes, &crate::codec::NativeCodecs);
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ErrorKind::NotFound { what: "the blob".to_owned(), detail: None },
@@ -205,6 +211,9 @@ fn read(path: &Path, blob: &Blob, progress: &mut dyn FnMut(u64)) -> Result<Strin
     let mut buffer = vec![0; 256 << 10];
     let mut position = 0;
     loop {
+        if cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled {}.into());
+        }
         let read = match file.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
