@@ -337,7 +337,7 @@ fn l23_what_is_not_what_it_should_be_leaves_nothing() {
             fails(&hurt(b""), "size_mismatch", Some(layer), "nothing left");
             let mut wrong = image.clone();
             wrong.diff_ids.as_mut().unwrap()[layer] = Digest::sha256(b"other");
-            fails(&wrong, "digest_mismatch", Some(layer), "a wrong diff_id");
+            fails(&wrong, "diff_id_mismatch", Some(layer), "a wrong diff_id");
             let mut missing = image.clone();
             std::fs::rename(&image.layers[layer].path, scene.path("blobs/away")).unwrap();
             missing.layers[layer].path = scene.path("blobs/nowhere");

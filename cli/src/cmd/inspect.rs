@@ -68,7 +68,7 @@ fn whole(opened: &Opened) -> Result<Value> {
         Err(error) => return Err(error),
     }
     shown.insert("layers".to_owned(), image.layers.iter().map(descriptor_json).collect());
-    let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let size = image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
     shown.insert("size".to_owned(), json!(size));
     Ok(Value::Object(shown))
 }

@@ -172,7 +172,14 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
     let pulled = layout
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(SAMPLE))?;
-    Ok(Opened { name: SAMPLE.to_owned(), reference: None, layout, pulled, _unpacked: Some(folder), _store: None })
+    Ok(Opened {
+        name: SAMPLE.to_owned(),
+        reference: None,
+        layout,
+        pulled,
+        _unpacked: Some(folder),
+        _store: None,
+    })
 }
 
 fn unsupported(name: &str) -> Error {

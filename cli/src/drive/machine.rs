@@ -505,11 +505,11 @@ impl Machine {
                 }
             }
         }
-        let new: u64 = missing.iter().map(|wanted| self.lacks(&wanted.descriptor)).sum();
-        let under_way: u64 =
-            self.blobs.values().filter_map(|blob| blob.sink.as_ref()).map(|sink| left(sink)).sum();
-        let queued: u64 = self.queue.iter().map(|wanted| self.lacks(&wanted.descriptor)).sum();
-        let needed = new + under_way + queued;
+        // A manifest may promise any sizes, and their sum need not be a number.
+        let new = sum(missing.iter().map(|wanted| self.lacks(&wanted.descriptor)));
+        let under_way = sum(self.blobs.values().filter_map(|blob| blob.sink.as_deref()).map(left));
+        let queued = sum(self.queue.iter().map(|wanted| self.lacks(&wanted.descriptor)));
+        let needed = sum([new, under_way, queued]);
         match self.store.available().filter(|available| new > 0 && needed > *available) {
             Some(available) => {
                 let path = self.store.root().display().to_string();
@@ -726,6 +726,10 @@ impl Machine {
         }
         self.runtime.shutdown_timeout(FAREWELL);
     }
+}
+
+fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Bytes that a sink still takes.

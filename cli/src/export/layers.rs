@@ -205,7 +205,7 @@ impl Job<'_> {
     fn check_diff_id(&self, actual: Digest) -> Result<()> {
         match self.diff_id {
             Some(expected) if expected != actual => {
-                Err(ErrorKind::DigestMismatch { expected, actual }.into())
+                Err(ErrorKind::DiffIdMismatch { expected, actual }.into())
             }
             _ => Ok(()),
         }

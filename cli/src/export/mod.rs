@@ -187,7 +187,7 @@ pub fn default_temp_dir() -> PathBuf {
 /// Writes the flattened root of `image` to `sink`.
 ///
 /// # Errors
-/// `layer_count_mismatch`, `size_mismatch`, `digest_mismatch` where the image is not what it says; the errors of codecs,
+/// `layer_count_mismatch`, `size_mismatch`, `digest_mismatch`, `diff_id_mismatch` where the image is not what it says; the errors of codecs,
 /// tar and merge, with layer, entry and byte; `no_space`, early where it can be seen to come; `local_io`,
 /// `permission_denied`, `invalid_option`; `cancelled`.
 pub fn export(
@@ -220,13 +220,13 @@ pub fn export(
     }
     let mut plan = Plan::new(resolver.finish()?, &options.merge)?;
     let (tar_bytes, uses) = plan.survey()?;
+    let freed = options.merge.order == Order::Stream;
     if options.format == Format::Identity
         && let Some(target) = output.target()
     {
-        check_output_space(target, &temp_dir, tar_bytes, &uses)?;
+        check_output_space(target, &temp_dir, tar_bytes, &uses, freed)?;
     }
     let mut shelf = Shelf { spools, kept: BTreeMap::new(), waiting: vec![0; image.layers.len()] };
-    let freed = options.merge.order == Order::Stream;
     let tell = |position| progress.written(position, tar_bytes);
     let bytes = blocks::write(output, (options.format, level), jobs, &options.cancel, &tell, |filler| {
         while let Some(op) = plan.next_op()? {
@@ -249,11 +249,17 @@ pub fn export(
 }
 
 /// Looks whether the file system of the output can hold it, before anything is written.
-fn check_output_space(target: &Path, temp_dir: &Path, tar_bytes: u64, uses: &[LayerUse]) -> Result<()> {
+fn check_output_space(
+    target: &Path,
+    temp_dir: &Path,
+    tar_bytes: u64,
+    uses: &[LayerUse],
+    freed: bool,
+) -> Result<()> {
     let dir = target.parent().unwrap_or(target);
     let Some(available) = fault::available_space(dir) else { return Ok(()) };
-    // On one file system each layer makes room for those below it when it is through.
-    let needed = if fault::same_file_system(dir, temp_dir) == Some(false) {
+    // On one file system each layer makes room for those below it when it is through, if the order lets it go.
+    let needed = if !freed || fault::same_file_system(dir, temp_dir) == Some(false) {
         tar_bytes
     } else {
         uses.iter().map(|layer| layer.bytes).max().unwrap_or(0)
