@@ -38,6 +38,29 @@ fn cut_connections_are_gone_on_from() {
 }
 
 #[test]
+fn cuts_at_any_place_are_endured() {
+    const LEN: u64 = 150_000;
+    let registry = Registry::start(&[LEN as usize]);
+    let layer = &registry.image.layers[0];
+    std::thread::scope(|scope| {
+        for at in [0, 1, 2, 16_383, 16_384, 65_535, 65_536, 65_537, 131_072, LEN - 2, LEN - 1] {
+            let registry = &registry;
+            scope.spawn(move || {
+                let name = layer.clone();
+                let proxy = FaultProxy::start(registry.address(), move |request, seen| match seen.same {
+                    0 if request.path().ends_with(&name) => Fault::cut(at, Ending::Reset),
+                    1 if request.path().ends_with(&name) => Fault::cut((LEN - at) / 2, Ending::Close),
+                    _ => Fault::none(),
+                });
+                let host = Host::new();
+                host.pull(&proxy.image("app:1")).unwrap_or_else(|error| panic!("cut at {at}: {error}"));
+                host.assert_whole(&registry.image);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_registry_without_ranges_is_endured() {
     let registry = Registry::start(&[SIZE]);
     let proxy = FaultProxy::start(registry.address(), |request, seen| {

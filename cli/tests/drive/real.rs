@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
+use testbed::cdn::Cdn;
+use testbed::faults::{Ending, Fault, FaultProxy};
 use testbed::image::Layout;
 use testbed::layer::{Compression, Layer, Meta};
 use testbed::registry::{Options, Registry};
@@ -31,6 +34,19 @@ fn push(registry: &Registry, name: &str) {
     layout.tag("t", &index);
     layout.write(folder.path());
     registry.push(&format!("oci:{}:t", folder.path().display()), name, &["--all"]);
+}
+
+/// An image of one layer that holds so many bytes, pushed as `app:1`. Answers the layer's digest.
+fn push_one(registry: &Registry, len: usize, extra: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    let mut layout = Layout::new();
+    let tar = Layer::new().file("f", &Meta::mode(0o644), noise(3, len)).finish();
+    let image =
+        layout.image(("linux", "amd64"), &[(&tar, Compression::Gzip)], &serde_json::json!({}), &["f"]);
+    layout.tag("t", &image);
+    layout.write(folder.path());
+    registry.push(&format!("oci:{}:t", folder.path().display()), "app:1", extra);
+    testbed::image::digest(&Compression::Gzip.apply(&tar))
 }
 
 fn with_ca(path: &Path) -> NetworkOptions {
@@ -77,20 +93,7 @@ fn a_registry_with_its_own_authority() {
         return;
     }
     let name = registry.image("app:1");
-    {
-        let folder = TempDir::new().unwrap();
-        let mut layout = Layout::new();
-        let tar = Layer::new().file("f", &Meta::mode(0o644), noise(3, 100_000)).finish();
-        let image =
-            layout.image(("linux", "amd64"), &[(&tar, Compression::Zstd)], &serde_json::json!({}), &["f"]);
-        layout.tag("t", &image);
-        layout.write(folder.path());
-        registry.push(
-            &format!("oci:{}:t", folder.path().display()),
-            "app:1",
-            &["--dest-creds", "ship:wright"],
-        );
-    }
+    push_one(&registry, 100_000, &["--dest-creds", "ship:wright"]);
     let ca = registry.authority().unwrap();
     let store = TempDir::new().unwrap();
     let known = || Arc::new(Known("ship", "wright"));
@@ -151,14 +154,7 @@ fn a_registry_with_tokens() {
     if !tools::have(what, &["skopeo"]) {
         return;
     }
-    let folder = TempDir::new().unwrap();
-    let mut layout = Layout::new();
-    let tar = Layer::new().file("f", &Meta::mode(0o644), noise(4, 100_000)).finish();
-    let image =
-        layout.image(("linux", "amd64"), &[(&tar, Compression::Gzip)], &serde_json::json!({}), &["f"]);
-    layout.tag("t", &image);
-    layout.write(folder.path());
-    registry.push(&format!("oci:{}:t", folder.path().display()), "app:1", &["--dest-creds", "ship:wright"]);
+    push_one(&registry, 100_000, &["--dest-creds", "ship:wright"]);
     let before = tokens.asked().len();
     let host = Host::new();
     host.pull(&registry.image("app:1")).unwrap();
@@ -186,4 +182,59 @@ fn the_file_of_the_environment_says_whom_to_trust() {
     assert!(!pull(Path::new("/nonexistent")));
     assert!(pull(registry.authority().unwrap()));
     assert_honest(folder.path());
+}
+
+#[test]
+fn tokens_that_expire_in_the_middle() {
+    let what = "tokens_that_expire_in_the_middle";
+    let lives = Duration::from_secs(2);
+    // Some servers do not say how long their tokens live, or promise more than they keep.
+    for says in [Some(lives), None] {
+        let tokens =
+            TokenServer::start(TokenOptions { anonymous: true, lives, says, ..TokenOptions::default() });
+        let options = Options { tokens: Some(tokens.auth()), ..Options::default() };
+        let Some(registry) = Registry::start(what, &options) else { return };
+        if !tools::have(what, &["skopeo"]) {
+            return;
+        }
+        let layer = push_one(&registry, 4_000_000, &["--dest-creds", "ship:wright"]);
+        let proxy = FaultProxy::start(registry.address(), move |request, seen| {
+            let mut fault = Fault::none();
+            if request.path().ends_with(&layer) && seen.bytes < 2_000_000 {
+                fault.pace = Some(Duration::from_millis(70));
+                fault.cut = Some((2_000_000, Ending::Close));
+            }
+            fault
+        });
+        let host = Host::new();
+        let before = tokens.asked().len();
+        host.pull(&proxy.image("app:1")).unwrap();
+        host.assert_nothing_wrong();
+        assert!(tokens.asked().len() >= before + 2, "{:?}", tokens.asked());
+    }
+}
+
+#[test]
+fn blobs_that_live_elsewhere() {
+    let what = "blobs_that_live_elsewhere";
+    let Some(registry) = Registry::start(what, &Options::default()) else { return };
+    if !tools::have(what, &["skopeo"]) {
+        return;
+    }
+    let layer = push_one(&registry, 3_000_000, &[]);
+    // The other origin breaks off, and its signed URLs expire before it is asked again.
+    let cdn = Cdn::start(registry.data(), Some(1_000_000));
+    let sign = cdn.signer();
+    let proxy = FaultProxy::start(registry.address(), move |request, _| match request.path() {
+        path if path.ends_with(&layer) => Fault::redirect(sign(&layer, Duration::from_millis(300))),
+        _ => Fault::none(),
+    });
+    let folder = TempDir::new().unwrap();
+    let host = Host::with(folder.path(), quick(), Arc::new(Known("ship", "wright")));
+    host.pull(&proxy.image("app:1")).unwrap();
+    host.assert_nothing_wrong();
+    assert!(cdn.fetched().len() >= 3, "{:?}", cdn.fetched());
+    assert!(cdn.fetched().iter().all(|it| !it.leaked));
+    let traced = host.heard.traced.lock().unwrap().join("\n");
+    assert!(traced.contains("=…"), "{traced}");
 }
