@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
+use crate::console::clean;
+
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Whether a reader of the standard output went away (`| head`). It has what it wanted: the command ends, successfully, as
@@ -33,11 +35,11 @@ pub(super) fn write(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes lines.
+/// Writes lines, each of them one: a newline within is shown as other characters that steer a terminal.
 pub(super) fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) -> Result<()> {
     let mut text = String::new();
     for line in lines {
-        text.push_str(&line.to_string());
+        text.push_str(&clean(&line.to_string()).replace('\n', "\\u{a}"));
         text.push('\n');
     }
     write(text.as_bytes())
@@ -45,7 +47,7 @@ pub(super) fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) ->
 
 /// Writes one JSON value, indented.
 pub(super) fn json(value: &Value) -> Result<()> {
-    lines([format!("{value:#}")])
+    write(format!("{value:#}\n").as_bytes())
 }
 
 /// Writes rows as columns, each as wide as its widest cell; the header only where a person may read it.

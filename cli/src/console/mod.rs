@@ -2,6 +2,7 @@
 //! not from here.
 
 mod bars;
+mod clean;
 mod size;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -13,6 +14,7 @@ use wharfie_core::Error;
 use wharfie_core::error::Fact;
 
 use bars::Bars;
+pub use clean::clean;
 pub use size::Bytes;
 
 /// How progress is shown.
@@ -92,7 +94,7 @@ impl Console {
     /// Something worth to know: what was chosen, what was written.
     pub fn note(&self, text: &str) {
         match self.mode {
-            Mode::Bars | Mode::Plain => self.line(text),
+            Mode::Bars | Mode::Plain => self.line(&clean(text)),
             Mode::Json => self.json(&json!({"event": "note", "text": text})),
             Mode::Silent | Mode::Quiet => {}
         }
@@ -103,13 +105,13 @@ impl Console {
         match self.mode {
             Mode::Quiet => {}
             Mode::Json => self.json(&json!({"event": "warning", "text": text})),
-            _ => self.line(&format!("\u{1b}[1;33mwarning\u{1b}[0m: {text}")),
+            _ => self.line(&format!("\u{1b}[1;33mwarning\u{1b}[0m: {}", clean(text))),
         }
     }
 
     /// What `-v` shows.
     pub fn trace(&self, text: &str) {
-        self.line(&format!("\u{1b}[2m{text}\u{1b}[0m"));
+        self.line(&format!("\u{1b}[2m{}\u{1b}[0m", clean(text)));
     }
 
     /// An error, with its hint.
@@ -117,13 +119,13 @@ impl Console {
         if self.mode == Mode::Json {
             return self.json(&error_json(error));
         }
-        self.line(&format!("\u{1b}[1;31merror\u{1b}[0m: {error}"));
+        self.line(&format!("\u{1b}[1;31merror\u{1b}[0m: {}", clean(&error.to_string())));
         let said = error.kind().facts().into_iter().find_map(|(name, fact)| match fact {
             Fact::Text(text) if name == "detail" => Some(text),
             _ => None,
         });
         if let Some(said) = said {
-            self.line(&format!("  it says: {said}"));
+            self.line(&format!("  it says: {}", clean(&said)));
         }
         if let Some(hint) = error.hint() {
             self.line(&format!("\u{1b}[1;36mhint\u{1b}[0m: {hint}"));
