@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use super::file;
 
 /// A helper may ask a keyring that asks the user: long, but not for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What it has said is there when it ends. Something that it started (an agent) may keep the pipe open for good.
+const GRACE: Duration = Duration::from_secs(1);
 /// No honest answer is longer.
 const ANSWER: u64 = 1 << 20;
 
@@ -105,11 +108,11 @@ impl Helper {
         let answer = reader(child.stdout.take());
         let complaint = reader(child.stderr.take());
         let status = wait(&mut child).map_err(HelperFailure::Broken)?;
-        let answer = answer.join().unwrap_or_default();
+        let answer = collect(&answer);
         if status.success() {
             return Ok(answer);
         }
-        let complaint = complaint.join().unwrap_or_default();
+        let complaint = collect(&complaint);
         let said = [answer, complaint].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         if said.iter().any(|said| said.contains("credentials not found")) {
             return Err(HelperFailure::NotFound);
@@ -128,14 +131,28 @@ impl Helper {
     }
 }
 
-fn reader(pipe: Option<impl std::io::Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+fn reader(pipe: Option<impl std::io::Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (said, heard) = channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            let _ = pipe.take(ANSWER).read_to_end(&mut bytes);
+        let Some(mut pipe) = pipe.map(|pipe| pipe.take(ANSWER)) else { return };
+        let mut piece = vec![0; 8192];
+        while let Ok(n @ 1..) = pipe.read(&mut piece) {
+            if said.send(piece[..n].to_vec()).is_err() {
+                return;
+            }
         }
-        bytes
-    })
+    });
+    heard
+}
+
+/// All that a program said that has ended.
+fn collect(heard: &Receiver<Vec<u8>>) -> Vec<u8> {
+    let until = Instant::now() + GRACE;
+    let mut bytes = Vec::new();
+    while let Ok(piece) = heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        bytes.extend(piece);
+    }
+    bytes
 }
 
 fn wait(child: &mut Child) -> Result<std::process::ExitStatus, String> {

@@ -270,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn a_helper_whose_agent_stays_keeps_nobody_waiting() {
+        let home = tempfile::tempdir().unwrap();
+        write(&home.path().join(".docker/config.json"), r#"{"credsStore":"agent"}"#);
+        let bin = home.path().join("bin");
+        script(&bin, "agent", r#"read s; sleep 20 & echo '{"Username":"a","Secret":"b"}'"#);
+        let begun = std::time::Instant::now();
+        assert_eq!(user(&search(home.path()).find("q.io", None)).as_deref(), Some("a:b"));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(15));
+    }
+
+    #[test]
     fn a_helper_that_breaks_is_reported_and_the_search_goes_on() {
         let home = tempfile::tempdir().unwrap();
         let config = r#"{"credHelpers":{"q.io":"broken","r.io":"missing","s.io":"../evil","t.io":"none","u.io":"junk"}}"#;

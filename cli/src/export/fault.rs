@@ -8,12 +8,12 @@ use wharfie_core::error::{Error, ErrorKind};
 /// `operation` as in `writing the output`, on `path` where there is one.
 pub(super) fn io_error(operation: &'static str, path: Option<&Path>, error: &io::Error) -> Error {
     let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             let dir = |path: &Path| path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
             let available = path.and_then(dir).and_then(|dir| available_space(&dir));
             ErrorKind::NoSpace { needed: 0, available }
         }
-        io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ErrorKind::PermissionDenied { operation, reason: error.to_string() }
         }
         _ => ErrorKind::LocalIo { operation, reason: error.to_string() },
