@@ -10,6 +10,8 @@ use super::observe::Observer;
 
 /// Queries whose values are shown; of others there is the name alone, for they may be signatures.
 const SHOWN_QUERIES: &[&str] = &["n", "last", "scope", "service", "digest", "client_id"];
+/// Names of queries are no longer than this (`X-Amz-Content-Sha256`, `response-content-disposition`).
+const LONGEST_NAME: usize = 30;
 /// Headers whose values are never shown.
 const HIDDEN_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
@@ -90,8 +92,11 @@ fn shown_url(url: &Url) -> String {
 
 fn shown_query(query: &str) -> String {
     let shown = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if !SHOWN_QUERIES.contains(&name) => format!("{name}=…"),
-        _ => pair.to_owned(),
+        Some((name, _)) if SHOWN_QUERIES.contains(&name) => pair.to_owned(),
+        // What is too long for a name is a value without one, or Base64 with its padding.
+        Some((name, _)) if name.len() <= LONGEST_NAME => format!("{name}=…"),
+        None if pair.len() <= LONGEST_NAME => pair.to_owned(),
+        _ => "…".to_owned(),
     };
     query.split('&').map(shown).collect::<Vec<_>>().join("&")
 }
@@ -125,6 +130,8 @@ mod tests {
         assert_eq!(shown_header("Authorization", b"opaque"), "…");
         assert_eq!(shown_header("set-cookie", b"session=abc; Path=/"), "…");
         assert_eq!(shown_header("location", b"/upload/1?_state=abc"), "/upload/1?_state=…");
+        assert_eq!(shown_query("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0==&a=b"), "…&a=…");
+        assert_eq!(shown_query("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0"), "…");
         assert_eq!(shown_header("etag", b"\"a?b=c\""), "\"a?b=c\"");
     }
 }
