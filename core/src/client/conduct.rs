@@ -50,7 +50,10 @@ impl Client {
             }
             301 | 302 | 303 | 307 | 308 => self.redirected(key, &url, &head),
             401 if is_at_home => self.challenged(key, &url, &head, sent),
-            401 | 403 | 404 | 410 if is_redirected && !is_at_home && !matches!(owner, Owner::Token(_)) => {
+            // 400 is what S3 says where the session behind the signature has expired (`ExpiredToken`).
+            400 | 401 | 403 | 404 | 410
+                if is_redirected && !is_at_home && !matches!(owner, Owner::Token(_)) =>
+            {
                 let Some(exchange) = self.exchanges.get_mut(&key) else { return Ok(BodyPlan::Discard) };
                 exchange.expired += 1;
                 if exchange.expired > MOST_EXPIRED {

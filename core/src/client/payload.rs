@@ -80,6 +80,9 @@ impl Client {
             match (stated, asked) {
                 (Some(Some(ContentRange::Part { range, size })), _) => {
                     let end = range.last.saturating_add(1);
+                    if let Some(size) = size.filter(|size| expected.is_none() && *size > most) {
+                        return too_long(size);
+                    }
                     let is_other = size.is_some_and(|size| expected.is_some_and(|expected| size != expected));
                     if is_other || end > most {
                         return self.no_ranges(key, url, "a range of a blob of another size");

@@ -1,6 +1,7 @@
 //! What goes over the boundary for one exchange.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::BlobId;
 use crate::digest::Hasher;
@@ -24,8 +25,8 @@ pub struct Request {
     pub tls: Tls,
 }
 
-/// The body of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The body of a request. `Debug` shows no bytes: the form of a token request holds a refresh token.
+#[derive(Clone, PartialEq, Eq)]
 pub enum RequestBody {
     /// None.
     Empty,
@@ -40,6 +41,21 @@ pub enum RequestBody {
         /// How many.
         len: u64,
     },
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestBody::Empty => f.write_str("Empty"),
+            RequestBody::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            RequestBody::Source { blob, offset, len } => f
+                .debug_struct("Source")
+                .field("blob", blob)
+                .field("offset", offset)
+                .field("len", len)
+                .finish(),
+        }
+    }
 }
 
 /// What network a request may reach. A native connector enforces it on the resolved addresses; other hosts check what

@@ -59,7 +59,7 @@ impl Challenge {
         let mut scopes: Vec<Scope> = Vec::new();
         for (_, list) in self.params.iter().filter(|(name, _)| name == "scope") {
             for scope in Scope::parse_list(list) {
-                if !scopes.contains(&scope) {
+                if scopes.len() < Scope::MOST && !scopes.contains(&scope) {
                     scopes.push(scope);
                 }
             }

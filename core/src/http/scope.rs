@@ -44,12 +44,16 @@ impl Scope {
         }
     }
 
-    /// The scopes of a list separated by white space (RFC 6749 §3.3), in order, each once.
+    /// No list is longer: each scope is compared with all the others, and goes into a URL.
+    pub const MOST: usize = 64;
+
+    /// The scopes of a list separated by white space (RFC 6749 §3.3), in order, each once. What is over [`Scope::MOST`]
+    /// is left out.
     pub fn parse_list(text: &str) -> Vec<Scope> {
         let mut scopes = Vec::new();
         for word in text.split_ascii_whitespace() {
             let Ok(scope) = word.parse::<Scope>();
-            if !scopes.contains(&scope) {
+            if scopes.len() < Scope::MOST && !scopes.contains(&scope) {
                 scopes.push(scope);
             }
         }

@@ -462,3 +462,33 @@ fn a_full_disk_ends_the_jobs_that_need_the_blob() {
     assert_eq!(error.place().blob, Some(digest));
     let _ = CDN;
 }
+
+#[test]
+fn a_signature_whose_session_has_expired_is_asked_for_anew() {
+    let mut registry = Registry::new(Manners { cdn: Some(1_000_000), ..Manners::default() });
+    add_image(&mut registry, Some("one"), "amd64", &[bytes(7, 20_000)]);
+    let mut world = World::new(Client::new(Config::default()), registry, 1, Style::default());
+    let mut left = 1;
+    world.canned.push((
+        "/store/",
+        Box::new(move |_| {
+            left -= 1;
+            (left >= 0).then(|| Reply::new(400, "<Error><Code>ExpiredToken</Code></Error>"))
+        }),
+    ));
+    let pulled = world.pulled(ONE, PullOptions::default()).unwrap();
+    world.check(&pulled);
+}
+
+#[test]
+fn a_range_of_more_than_may_be_is_refused_where_no_size_is_known() {
+    let (mut world, digest) = one_layer(Manners::default());
+    world.canned.push((
+        "/blobs/",
+        Box::new(|_| Some(Reply::new(206, "x").with("Content-Range", "bytes 0-0/18446744073709551615"))),
+    ));
+    let reference = reference(&std::format!("registry.example/team/app@{digest}"));
+    let job = world.client.pull_blob(world.millis(), &reference);
+    world.run();
+    assert_eq!(world.finished[&job].as_ref().unwrap_err().code(), "limit_exceeded");
+}
