@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use super::CredentialsId;
 use super::exchange::{Sent, TokenId};
+use crate::error::Error;
 use crate::http::{Scope, Secret, Url, basic_auth, bearer_auth};
 use crate::time::Millis;
 
@@ -63,6 +64,14 @@ pub(super) enum Account {
     Refused,
 }
 
+/// [`Account`], how often its credentials were refused, and in which words, where those are known.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    account: Account,
+    refusals: u32,
+    reason: Option<Error>,
+}
+
 #[derive(Debug)]
 struct Token {
     secret: Secret,
@@ -99,7 +108,7 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 struct Registry {
     way: Option<Way>,
-    accounts: BTreeMap<String, (Account, u32)>,
+    accounts: BTreeMap<String, Standing>,
     tokens: Vec<Token>,
 }
 
@@ -123,8 +132,8 @@ pub(super) enum Authorization {
     Ask,
     /// A token has to be fetched from here.
     Fetch { realm: Url, service: Option<String>, credentials: Option<Credentials> },
-    /// There are none but those that were refused.
-    Refused,
+    /// There are none but those that were refused, so.
+    Refused(Option<Error>),
 }
 
 impl Auth {
@@ -154,7 +163,8 @@ impl Auth {
     ) -> Authorization {
         let registry = self.registry(registry);
         registry.tokens.retain(|token| token.expires > now);
-        let known = registry.accounts.get(account).map(|(account, _)| account);
+        let standing = registry.accounts.get(account);
+        let known = standing.map(|standing| &standing.account);
         if let Some(Account::Found { credentials: Credentials::Bearer(token), serial }) = known {
             return Authorization::Header(bearer_auth(token), Sent::Credentials(*serial), true);
         }
@@ -178,7 +188,9 @@ impl Auth {
         let Some(way) = &registry.way else { return Authorization::Nothing };
         let credentials = match known {
             None | Some(Account::Unasked | Account::Asked(_)) => return Authorization::Ask,
-            Some(Account::Refused) => return Authorization::Refused,
+            Some(Account::Refused) => {
+                return Authorization::Refused(standing.and_then(|standing| standing.reason.clone()));
+            }
             Some(Account::Found { credentials, serial }) => Some((credentials, *serial)),
             Some(Account::Nothing) => None,
         };
@@ -216,15 +228,15 @@ impl Auth {
 
     /// The question for an account that has been put already.
     pub(super) fn question(&self, registry: &str, account: &str) -> Option<CredentialsId> {
-        match self.registries.get(registry)?.accounts.get(account)? {
-            (Account::Asked(id), _) => Some(*id),
+        match self.registries.get(registry)?.accounts.get(account)?.account {
+            Account::Asked(id) => Some(id),
             _ => None,
         }
     }
 
     pub(super) fn asked(&mut self, registry: &str, account: &str, id: CredentialsId) {
         let entry = self.registry(registry).accounts.entry(account.to_string()).or_default();
-        entry.0 = Account::Asked(id);
+        entry.account = Account::Asked(id);
         self.questions.insert(id, (registry.to_string(), account.to_string()));
     }
 
@@ -233,13 +245,13 @@ impl Auth {
         let (registry, account) = self.questions.remove(&id)?;
         self.serial += 1;
         let serial = self.serial;
-        let (account, refusals) = self.registry(&registry).accounts.entry(account).or_default();
-        *account = match found {
+        let standing = self.registry(&registry).accounts.entry(account).or_default();
+        standing.account = match found {
             Some(Credentials::Basic { user, password }) if user == TOKEN_USER => {
                 Account::Found { credentials: Credentials::RefreshToken(password), serial }
             }
             Some(credentials) => Account::Found { credentials, serial },
-            None if *refusals > 0 => Account::Refused,
+            None if standing.refusals > 0 => Account::Refused,
             None => Account::Nothing,
         };
         Some(())
@@ -247,16 +259,18 @@ impl Auth {
 
     /// The registry or its token server refused the credentials of this account: they are asked for again, or the
     /// refusal is final.
-    pub(super) fn refuse(&mut self, registry: &str, account: &str, sent: Option<u64>) {
+    pub(super) fn refuse(&mut self, registry: &str, account: &str, sent: Option<u64>, reason: Option<Error>) {
         let registry = self.registry(registry);
-        let Some((account, refusals)) = registry.accounts.get_mut(account) else { return };
-        let Account::Found { serial, .. } = account else { return };
+        let Some(standing) = registry.accounts.get_mut(account) else { return };
+        let Account::Found { serial, .. } = &standing.account else { return };
         // Others may have been given while that request was under way.
         if sent.is_some_and(|sent| sent != *serial) {
             return;
         }
-        *refusals += 1;
-        *account = if *refusals >= MOST_QUESTIONS { Account::Refused } else { Account::Unasked };
+        standing.refusals += 1;
+        standing.reason = reason.or(standing.reason.take());
+        standing.account =
+            if standing.refusals >= MOST_QUESTIONS { Account::Refused } else { Account::Unasked };
     }
 
     /// A token that was sent is refused: nobody sends it again.
@@ -286,8 +300,8 @@ impl Auth {
 
     /// A refresh token that came with a token replaces the one that we had.
     pub(super) fn renew(&mut self, registry: &str, account: &str, refresh: Secret) {
-        let found = self.registry(registry).accounts.get_mut(account);
-        if let Some((Account::Found { credentials: Credentials::RefreshToken(kept), .. }, _)) = found {
+        let found = self.registry(registry).accounts.get_mut(account).map(|standing| &mut standing.account);
+        if let Some(Account::Found { credentials: Credentials::RefreshToken(kept), .. }) = found {
             *kept = refresh;
         }
     }

@@ -22,6 +22,9 @@ use crate::media_type::MediaType;
 
 use super::conduct::at_url;
 
+/// Places of one blob that are tried beside the registry.
+pub(super) const MOST_URLS: usize = 16;
+
 /// Where a blob is to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -107,9 +110,14 @@ impl Blob {
         (self.digest, self.document, self.manifest)
     }
 
-    /// Further places, of another job that wants it.
+    /// Further places, of another job or descriptor that wants it. One digest may be named again and again, each time with
+    /// other `urls`: they are bounded for the blob, not for each descriptor.
     pub(super) fn offer(&mut self, sources: impl IntoIterator<Item = Source>) {
         for source in sources {
+            let is_url = |source: &Source| matches!(source, Source::Url { .. });
+            if is_url(&source) && self.offered.iter().filter(|known| is_url(known)).count() >= MOST_URLS {
+                continue;
+            }
             if !self.offered.contains(&source) {
                 self.offered.push(source.clone());
                 self.sources.push_back(source);
@@ -226,7 +234,10 @@ impl Client {
         blob.bad_ranges = 0;
         if blob.strikes > 0 {
             blob.strikes = 0;
-            self.rewind(id, error);
+            // A document has no sink that could hold anything void.
+            if !blob.document {
+                self.rewind(id, error);
+            }
         }
         self.next_source(id);
     }
@@ -270,7 +281,7 @@ impl Client {
             if blob.descriptor.size == 0 && !blob.document {
                 self.note_size(*job, blob.digest, size);
             }
-            self.got(*job, id, bytes, size);
+            self.got(*job, id, blob.digest, bytes, size);
         }
     }
 

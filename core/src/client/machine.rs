@@ -48,7 +48,7 @@ pub struct Client {
     pub(super) names: BTreeMap<(Digest, bool, bool), BlobId>,
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// Content that came within a descriptor, to be taken in its turn.
-    pub(super) embedded: VecDeque<(JobId, BlobId, Content, u64)>,
+    pub(super) embedded: VecDeque<(JobId, BlobId, Digest, Content, u64)>,
     pub(super) next_key: u64,
     pub(super) next_exchange: u64,
     pub(super) next_question: u64,

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::blob::{Blob, Content, Source};
+use super::blob::{Blob, Content, MOST_URLS, Source};
 use super::conduct::at_url;
 use super::event::{Event, Outcome, Pulled, PulledImage, Warning};
 use super::exchange::{About, Exchange, Key, Owner};
@@ -21,9 +21,6 @@ use crate::limits::Limits;
 use crate::media_type::{Compression, MediaType};
 use crate::platform::Platform;
 use crate::reference::Reference;
-
-/// Places of one layer that are tried beside the registry.
-const MOST_URLS: usize = 16;
 
 /// Where an image stands among all those of the job: its position in the index, in the index within, …
 pub(super) type Position = Vec<u32>;
@@ -303,29 +300,37 @@ impl Client {
         };
         pull_insert(self.pull_of(job), id, wanted);
         // Taken in its turn, not here: content within content within content would have no bottom.
-        self.embedded.push_back((job, id, content, size));
+        self.embedded.push_back((job, id, digest, content, size));
     }
 
     /// A blob that the job wants is there.
-    pub(super) fn got(&mut self, job: JobId, id: BlobId, content: Option<&Content>, size: u64) {
+    pub(super) fn got(
+        &mut self,
+        job: JobId,
+        id: BlobId,
+        digest: Digest,
+        content: Option<&Content>,
+        size: u64,
+    ) {
         let Some(pull) = self.pull_of(job) else { return };
         for wanted in pull.wants.remove(&id).unwrap_or_default() {
-            if let Err(error) = self.take(job, &wanted, content, size) {
+            if let Err(error) = self.take(job, &wanted, digest, content, size) {
                 return self.fail(job, error);
             }
         }
         self.check_done(job);
     }
 
-    fn take(&mut self, job: JobId, wanted: &Use, content: Option<&Content>, size: u64) -> Result<()> {
+    fn take(
+        &mut self,
+        job: JobId,
+        wanted: &Use,
+        digest: Digest,
+        content: Option<&Content>,
+        size: u64,
+    ) -> Result<()> {
         match (wanted, content) {
             (Use::Top | Use::Child(_), Some(Content::Manifest(document))) => {
-                let digest = match (wanted, self.pull_of(job)) {
-                    (Use::Top, Some(Pull { top: Some(top), .. })) => Some(top.digest),
-                    (Use::Top, Some(pull)) => pull.reference.digest().copied(),
-                    _ => None,
-                };
-                let digest = digest.unwrap_or_else(|| document.digest(Algorithm::Sha256));
                 let descriptor =
                     Descriptor::new(document.media_type.clone(), digest, document.raw.len() as u64);
                 self.take_document(job, wanted, descriptor, document)

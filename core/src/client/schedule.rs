@@ -107,8 +107,8 @@ impl Client {
 
     /// Starts what can start. The end of every call that changes anything.
     pub(super) fn pump(&mut self) {
-        while let Some((job, id, content, size)) = self.embedded.pop_front() {
-            self.got(job, id, Some(&content), size);
+        while let Some((job, id, digest, content, size)) = self.embedded.pop_front() {
+            self.got(job, id, digest, Some(&content), size);
         }
         while let Some((until, key)) = self.paused.first().copied() {
             if until > self.now {
@@ -243,13 +243,15 @@ impl Client {
                     }
                     return Ok(Started::Left);
                 }
-                Authorization::Refused => {
-                    return Err(ErrorKind::Unauthorized {
-                        reason: "the credentials were refused".to_string(),
-                        detail: None,
-                        with_credentials: true,
-                    }
-                    .into());
+                Authorization::Refused(reason) => {
+                    return Err(reason.unwrap_or_else(|| {
+                        ErrorKind::Unauthorized {
+                            reason: "the credentials were refused".to_string(),
+                            detail: None,
+                            with_credentials: true,
+                        }
+                        .into()
+                    }));
                 }
             }
         } else if matches!(owner, Owner::Token(_)) && !same_origin_as_target(self.exchanges.get(&key), &url) {

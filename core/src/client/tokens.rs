@@ -33,7 +33,7 @@ impl Client {
         exchange.refused_at = Some(serial);
         match sent {
             Sent::Token { serial, .. } => self.auth.drop_token(&registry, serial),
-            Sent::Credentials(serial) => self.auth.refuse(&registry, &account, Some(serial)),
+            Sent::Credentials(serial) => self.auth.refuse(&registry, &account, Some(serial), None),
             Sent::Nothing => {}
         }
         if is_final {
@@ -174,7 +174,8 @@ impl Client {
             // Asked again, or final: those who wait find out when they start.
             self.drop_silently(key);
             self.auth.pending.remove(&id);
-            self.auth.refuse(&registry, &account, None);
+            let says_why = matches!(error.kind(), ErrorKind::Unauthorized { .. } | ErrorKind::Denied { .. });
+            self.auth.refuse(&registry, &account, None, says_why.then_some(error));
             self.unlock(Lock::Token(id));
             return;
         }

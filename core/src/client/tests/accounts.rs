@@ -242,3 +242,52 @@ fn a_token_server_that_is_away_for_a_moment_is_asked_again() {
     let error = world.pulled(NAME, amd64()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ServerError { host, .. } if host == AUTH), "{error:?}");
 }
+
+#[test]
+fn what_a_token_server_says_of_the_account_is_passed_on() {
+    let mut world = bearer(300_000, false);
+    world.wallet.push_back(basic());
+    world.canned.push((
+        "/token",
+        std::boxed::Box::new(|_| {
+            let body = r#"{"errors":[{"code":"DENIED","message":"not a member of team"}]}"#;
+            Some(Reply::new(403, body).with("Content-Type", "application/json"))
+        }),
+    ));
+    let error = world.pulled(NAME, amd64()).unwrap_err();
+    let ErrorKind::Denied { detail, with_credentials: true, .. } = error.kind() else { panic!("{error:?}") };
+    assert!(detail.as_ref().is_some_and(|detail| detail.contains("not a member of team")), "{error:?}");
+}
+
+#[test]
+fn no_secret_shows_in_what_is_printed_for_debugging() {
+    let mut world = bearer(300_000, false);
+    world.wallet.push_back(Credentials::RefreshToken("r3fresh".into()));
+    assert!(world.pulled(NAME, amd64()).is_ok());
+    let form = world.requests.iter().find(|request| request.method == Method::Post).unwrap();
+    let shown = format!("{form:?} {:?}", world.client);
+    assert!(!shown.contains("r3fresh") && !shown.contains("token-0"), "{shown}");
+    // As numbers neither.
+    assert!(!shown.contains("114, 51, 102"), "{shown}");
+}
+
+#[test]
+fn a_challenge_of_many_scopes_is_cut_short() {
+    let mut world = bearer(300_000, true);
+    let scopes: Vec<_> = (0..10_000).map(|n| format!("s{n}")).collect();
+    let challenge = format!(r#"Bearer realm="https://{AUTH}/token",scope="{}""#, scopes.join(" "));
+    world.canned.push((
+        "/v2/",
+        std::boxed::Box::new(move |request| {
+            let is_sent = request.headers.has("authorization");
+            Some(if is_sent {
+                Reply::new(404, "")
+            } else {
+                Reply::new(401, "").with("WWW-Authenticate", &challenge)
+            })
+        }),
+    ));
+    assert_eq!(world.pulled(NAME, amd64()).unwrap_err().code(), "not_found");
+    let asked = world.requests.iter().find(|request| request.url.host() == AUTH).unwrap();
+    assert!(asked.url.query().unwrap().matches("scope=").count() <= 65);
+}

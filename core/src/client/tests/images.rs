@@ -13,7 +13,7 @@ use super::{
 use crate::client::{
     Client, Config, Depth, Event, ListOptions, Outcome, PlatformChoice, PullOptions, Reach, Warning,
 };
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest, Hasher, SoftHashes};
 use crate::error::ErrorKind;
 use crate::media_type::MediaType;
 
@@ -470,4 +470,56 @@ fn embedded_content_within_embedded_content_needs_no_stack() {
     world.style.chunk = 100_000;
     let error = world.pulled(NAME, amd64()).unwrap_err();
     assert_eq!(error.code(), "platform_not_found");
+}
+
+#[test]
+fn the_places_of_a_blob_are_bounded_however_often_it_is_named() {
+    let mut registry = Registry::new(Manners::default());
+    let config = descriptor(CONFIG, registry.add_blob("{}"), 2);
+    let base = descriptor(LAYER, Digest::sha256(b"nowhere"), 7);
+    let base = base.strip_suffix('}').unwrap();
+    for scheme in ["https", "ftp"] {
+        let layers: Vec<String> = (0..2_000)
+            .map(|n| {
+                format!(
+                    r#"{base},"urls":["{scheme}://layers.example/{n}","{scheme}://layers.example/{n}b"]}}"#
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[{}]}}"#,
+            layers.join(",")
+        );
+        registry.add_manifest(Some(scheme), MANIFEST, &text);
+    }
+    let mut world = with(registry);
+    world.canned.push(("layers.example", Box::new(|_| Some(Reply::new(404, "")))));
+    assert_eq!(
+        world.pulled("registry.example/team/app:https", PullOptions::default()).unwrap_err().code(),
+        "not_found"
+    );
+    assert_eq!(world.requests.iter().filter(|request| request.url.host() == "layers.example").count(), 16);
+    assert_eq!(
+        world.pulled("registry.example/team/app:ftp", PullOptions::default()).unwrap_err().code(),
+        "invalid_url"
+    );
+}
+
+#[test]
+fn an_image_is_known_by_the_digest_that_its_index_names_it_by() {
+    let mut registry = Registry::new(Manners::default());
+    let sha256 = add_image(&mut registry, None, "amd64", &[bytes(1, 10)]);
+    let (kind, manifest) = registry.manifests[&sha256.to_string()].clone();
+    let mut hasher = Hasher::new(&SoftHashes, Algorithm::Sha512);
+    hasher.update(&manifest);
+    let sha512 = hasher.finish();
+    registry.digests.insert(sha512.to_string(), sha512);
+    let entry = descriptor(MANIFEST, sha512, manifest.len());
+    registry.manifests.insert(sha512.to_string(), (kind, manifest));
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{entry}]}}"#);
+    registry.add_manifest(Some("1"), INDEX, &text);
+    let mut world = with(registry);
+    let pulled = world.pulled(NAME, PullOptions::default()).unwrap();
+    assert_eq!(pulled.images[0].manifest.digest, sha512);
+    assert!(world.store.contains_key(&sha512));
 }
