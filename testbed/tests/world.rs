@@ -20,7 +20,8 @@ use testbed::{sample, tools, tree};
 fn pushed(registry: &Registry, extra: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::TempDir::new().unwrap();
     sample::layout().write(folder.path());
-    let mut options = vec!["--all"];
+    // Left to itself skopeo compresses what is not, and with it changes every manifest above.
+    let mut options = vec!["--all", "--preserve-digests"];
     options.extend(extra);
     registry.push(&format!("oci:{}:sample", folder.path().display()), "harbour/sample:1", &options);
     folder
