@@ -1,4 +1,4 @@
-//! The driver of core's [`client::Client`](wharfie_core::client::Client): sockets, files, threads and the clock.
+//! The driver of core's [`client::Client`]: sockets, files, threads and the clock.
 //!
 //! One thread owns the machine and nothing else runs on it. Each exchange is a task of a small tokio runtime: it sends
 //! the request, hands small bodies to the machine piece by piece, and hashes and writes the bytes of blobs where it

@@ -1,7 +1,7 @@
 //! Images on this disk to one file: the flattened root as tar, tar.gz or tar.zst.
 //!
 //! All layers are decoded side by side, each once, into unnamed temporary files, and scanned, hashed and checked on the
-//! way (L23). Only when every digest has held is the output begun: core's [`Plan`](wharfie_core::merge::Plan) says which
+//! way (L23). Only when every digest has held is the output begun: core's [`Plan`] says which
 //! ranges of which layers make it, in an order that hangs on nothing but the image and the options (L26).
 
 mod blocks;
