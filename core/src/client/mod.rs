@@ -9,12 +9,12 @@
 //! 1. Mutate, then drain [`Client::poll_output`] until it answers [`Output::Wait`].
 //! 2. [`Client::handle_body`] never creates outputs, except through its return value [`Flow`]: a blob costs its chunks
 //!    and a few calls. [`Client::handle_stored`] alike.
-//! 3. Remote trouble is never `Err`: `Err` is [`Misuse`], a driver's bug. A fatal remote error ends its job once, as
+//! 3. Remote trouble is never `Err`: `Err` is [`Misuse`](crate::error::Misuse), a driver's bug. A fatal remote error ends its job once, as
 //!    [`Event::Finished`]; after that the job is inert. An exchange that is over (ended, failed, aborted, stopped by
 //!    `Flow`, or discarded) is forgotten, and a call that names it is answered with `Ok` and ignored: the driver's
 //!    threads may be late. An id that was never given out is `Misuse`.
 //! 4. A machine never holds payload. [`Client::handle_head`] answers [`BodyPlan`].
-//! 5. Same inputs and seed, same outputs. [`Millis`] is monotonic with one origin; `Wait` is absolute.
+//! 5. Same inputs and seed, same outputs. [`Millis`](crate::Millis) is monotonic with one origin; `Wait` is absolute.
 //! 6. A late, early or repeated [`Client::handle_timeout`] is harmless, and never answers the same deadline twice
 //!    without progress.
 //! 7. [`Event::BlobVerified`] is the only edge over which bytes become trusted: sinks write to a temporary name and
