@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     let local = local(&opened)?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
-    let report = export(&local, &options, sink, &progress).map_err(|error| error.in_image(&opened.name))?;
+    let report = export(&local, &options, sink, &progress).map_err(|error| opened.failed(error, console))?;
     drop(progress);
     warn(&report, console);
     if arguments.json {

@@ -35,11 +35,25 @@ pub(super) struct Opened {
     pub(super) pulled: Pulled,
     // Keeps what was unpacked for this run only.
     _unpacked: Option<tempfile::TempDir>,
-    // While it lives, nobody prunes what is read here.
-    _store: Option<Store>,
+    // Where it came into, if from a registry. While it lives, nobody prunes what is read here.
+    store: Option<Store>,
 }
 
 impl Opened {
+    /// Acts on a failure that reading its blobs came to: one in the store that has rotted is removed, since it would stand
+    /// in the way of every later pull.
+    pub(super) fn failed(&self, error: Error, console: &Console) -> Error {
+        let rotted = matches!(error.code(), "digest_mismatch" | "size_mismatch");
+        if let (true, Some(store), Some(blob)) = (rotted, &self.store, error.place().blob)
+            && store.discard(&blob)
+        {
+            console.warn(&format!(
+                "the local store's copy of {blob} had changed on the disk, and was removed: run the command again to fetch it"
+            ));
+        }
+        error.in_image(&self.name)
+    }
+
     /// Reads one of its documents.
     pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         let limits = Limits::default();
@@ -124,7 +138,7 @@ pub(super) fn open(
                 layout,
                 pulled: pulled.image,
                 _unpacked: None,
-                _store: Some(driver.store().clone()),
+                store: Some(driver.store().clone()),
             })
         }
         Source::Local(local) => open_layout(name, &local, options, console),
@@ -158,7 +172,7 @@ fn open_layout(
     let pulled = layout
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(name))?;
-    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None, _store: None })
+    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None, store: None })
 }
 
 fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
@@ -178,7 +192,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
         layout,
         pulled,
         _unpacked: Some(folder),
-        _store: None,
+        store: None,
     })
 }
 

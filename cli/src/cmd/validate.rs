@@ -89,14 +89,18 @@ pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
         }))?;
     }
     let total = checks.len();
-    match checks.into_iter().find_map(|check| check.result.err()) {
+    let mut errors = checks.into_iter().filter_map(|check| check.result.err());
+    match errors.next() {
         None => {
             console.note(&format!("all {total} checks of {} hold", opened.name));
             Ok(())
         }
         Some(error) => {
             console.note(&format!("{failed} of {total} checks of {} failed; the first:", opened.name));
-            Err(error.in_image(opened.name))
+            for other in errors {
+                opened.failed(other, console);
+            }
+            Err(opened.failed(error, console))
         }
     }
 }
