@@ -30,8 +30,8 @@ impl Layout {
         let root = root.into();
         let marker = read(&root.join("oci-layout"), 4096).map_err(|error| match error.code() {
             "not_found" => {
-                let what = format!("an OCI layout in {} (it has no file `oci-layout`)", root.display());
-                Error::from(ErrorKind::NotFound { what, detail: None })
+                let what = "an OCI layout (there is no file `oci-layout`)".to_owned();
+                Error::from(ErrorKind::NotFound { what, detail: None }).at_path(root.display().to_string())
             }
             _ => error,
         })?;
@@ -193,7 +193,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
             let what = path.display().to_string();
-            Error::from(ErrorKind::NotFound { what, detail: None })
+            place(ErrorKind::NotFound { what, detail: None }.into())
         }
         std::io::ErrorKind::PermissionDenied => {
             let reason = error.to_string();

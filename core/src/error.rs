@@ -12,6 +12,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::digest::Digest;
+use crate::size::Bytes;
 
 /// What core's fallible functions answer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -319,7 +320,7 @@ error_kinds! {
     #[error("cancelled")]
     Cancelled = "cancelled" {}
     /// The disk is full.
-    #[error("no space left: {needed} bytes needed")]
+    #[error("no space left{}", Room(*needed, *available))]
     NoSpace = "no_space" {
         /// What it would take, or 0 where that is not known.
         needed: u64,
@@ -355,7 +356,7 @@ error_kinds! {
         what: String,
     }
     /// Offline, and not in the store.
-    #[error("{what} is not in the local store, and --offline forbids to fetch it")]
+    #[error("{what} is not in the local store, and nothing may be fetched")]
     Offline = "offline" {
         /// It.
         what: String,
@@ -431,6 +432,21 @@ error_kinds! {
     Internal = "internal" {
         /// What.
         reason: String,
+    }
+}
+
+/// What it would take and what there is, as far as either is known.
+struct Room(u64, Option<u64>);
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 {
+            write!(f, ": {} needed", Bytes(self.0))?;
+        }
+        match self.1 {
+            Some(available) => write!(f, "{} {} free", if self.0 > 0 { "," } else { ":" }, Bytes(available)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -571,7 +587,11 @@ impl ErrorKind {
             }
             ErrorKind::RateLimited { .. } => "log in to get a higher limit, or wait and try again",
             ErrorKind::NoSpace { .. } => {
-                "free some space, or choose another disk with --store or --temp-dir; what was fetched is kept and the next run goes on from there"
+                "free some space, or choose another disk (--output, --store, --temp-dir); a pull goes on from where it was"
+            }
+            ErrorKind::Offline { .. } => "leave out --offline or `--pull never` to have it fetched",
+            ErrorKind::PermissionDenied { operation, .. } if operation.ends_with("the store") => {
+                "name another place for the store with --store DIR"
             }
             ErrorKind::Busy { .. } => "try again when it has ended",
             ErrorKind::UntrustedCertificate { .. } => {

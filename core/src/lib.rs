@@ -31,6 +31,7 @@ pub mod media_type;
 pub mod merge;
 pub mod platform;
 pub mod reference;
+pub mod size;
 pub mod source;
 pub mod tar;
 pub mod time;

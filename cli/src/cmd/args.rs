@@ -119,7 +119,7 @@ pub(super) struct NetworkArgs {
     /// Blobs fetched at once
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) jobs: Option<u32>,
-    /// Failures in a row, without progress, before giving up
+    /// Failures in a row, without progress, before giving up (a host that never answered gets three tries)
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(super) retries: u32,
     /// Seconds without an answer or a byte before a connection counts as broken
@@ -131,8 +131,8 @@ pub(super) struct NetworkArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Store options")]
 pub(super) struct StoreArgs {
-    /// The local store: an OCI layout [default: wharfie/store in the user's cache directory]
-    #[arg(long, value_name = "DIR", env = "WHARFIE_STORE")]
+    /// The local store: an OCI layout [env: WHARFIE_STORE] [default: wharfie/store in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
     pub(super) store: Option<PathBuf>,
     /// When to ask the registry what a tag stands for
     #[arg(long, value_enum, default_value_t = PullMode::Always, value_name = "WHEN")]
@@ -288,7 +288,7 @@ pub(super) struct PullArgs {
     /// Every platform of an index
     #[arg(long, conflicts_with = "platform")]
     pub(super) all: bool,
-    /// As JSON
+    /// As JSON, one value an image
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -317,7 +317,7 @@ pub(super) struct ExportArgs {
     /// The format [default: by the name of the output, else tar]
     #[arg(long, value_enum)]
     pub(super) format: Option<FormatArg>,
-    /// The compression level: gzip 1 to 12, zstd 1 to 22
+    /// The compression level: gzip 0 to 9, zstd 1 to 22
     #[arg(long, value_name = "N")]
     pub(super) level: Option<u32>,
     /// The order of entries
@@ -326,7 +326,7 @@ pub(super) struct ExportArgs {
     /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
     #[arg(long)]
     pub(super) keep_directory_symlink: bool,
-    /// No mtime later than this, in seconds since 1970 [env: SOURCE_DATE_EPOCH is not read]
+    /// No mtime later than this, in seconds since 1970
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     pub(super) mtime: Option<i64>,
     /// Where to put temporary files [default: beside the output, or the system's temporary directory]
@@ -381,8 +381,8 @@ pub(super) struct StoreLsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StoreDirArgs {
-    /// The local store [default: wharfie/store in the user's cache directory]
-    #[arg(long, value_name = "DIR", env = "WHARFIE_STORE")]
+    /// The local store [env: WHARFIE_STORE] [default: wharfie/store in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
     pub(super) store: Option<PathBuf>,
 }
 

@@ -10,21 +10,33 @@ use wharfie_core::http::Secret;
 use wharfie_core::reference::Reference;
 
 use super::args::{AuthExplainArgs, LoginArgs, LogoutArgs};
+use super::list::registry_reference;
 use super::{open, output};
 use crate::console::Console;
 use crate::credentials::{self, Environment, Kept, Search, Trial};
 
-/// The registry that an argument of `login` means: a host, with or without a scheme or a path.
-pub(super) fn registry(input: &str) -> Result<String> {
-    let bare = input.strip_prefix("https://").or_else(|| input.strip_prefix("http://")).unwrap_or(input);
-    let host = bare.split('/').next().unwrap_or(bare);
+/// What an argument of `login` means: a registry, and the repositories of it below a path, if one is given. Docker's tools
+/// write registries as URLs: the path of one says nothing.
+pub(super) fn account(input: &str) -> Result<(String, Option<String>)> {
+    let url = input.strip_prefix("https://").or_else(|| input.strip_prefix("http://"));
+    let (host, path) = url.unwrap_or(input).split_once('/').unwrap_or((url.unwrap_or(input), ""));
+    let path = Some(path.trim_end_matches('/')).filter(|path| url.is_none() && !path.is_empty());
     let looks_like_one = host.contains(['.', ':', ']']) || host == "localhost";
     if !looks_like_one || host.contains('@') {
         let reason = "a registry is a host, as `ghcr.io` or `localhost:5000`".to_owned();
         return Err(ErrorKind::InvalidReference { input: input.to_owned(), part: "host", reason }.into());
     }
-    // The grammar of hosts is that of references.
-    Ok(format!("{host}/x").parse::<Reference>()?.host().to_owned())
+    // The grammar of hosts and paths is that of references.
+    let reference = Reference::new(host, path.unwrap_or("x"))?;
+    Ok((reference.host().to_owned(), path.map(str::to_owned)))
+}
+
+/// The key under which its credentials are kept.
+fn key((registry, path): &(String, Option<String>)) -> String {
+    match path {
+        Some(path) => format!("{registry}/{path}"),
+        None => registry.clone(),
+    }
 }
 
 /// Reads `--creds`.
@@ -45,7 +57,8 @@ pub(super) fn search(creds: Option<&str>, authfile: Option<&Path>) -> Search {
 
 /// `login REGISTRY`
 pub(super) fn login(arguments: &LoginArgs, console: &Console) -> Result<()> {
-    let registry = registry(&arguments.registry)?;
+    let account = account(&arguments.registry)?;
+    let registry = key(&account);
     let (user, password) = match given(arguments.network.creds.as_deref()) {
         Some(Credentials::Basic { user, password }) => (user, password),
         _ => {
@@ -73,7 +86,7 @@ pub(super) fn login(arguments: &LoginArgs, console: &Console) -> Result<()> {
     } else {
         Credentials::Basic { user, password }
     };
-    open::check(&registry, &credentials, &arguments.network, console)?;
+    open::check(&account.0, &credentials, &arguments.network, console)?;
     let search = search(None, arguments.network.authfile.as_deref());
     match credentials::keep(&search, &registry, &credentials)? {
         Kept::File(path) => {
@@ -91,7 +104,7 @@ pub(super) fn login(arguments: &LoginArgs, console: &Console) -> Result<()> {
 
 /// `logout REGISTRY`
 pub(super) fn logout(arguments: &LogoutArgs, console: &Console) -> Result<()> {
-    let registry = registry(&arguments.registry)?;
+    let registry = key(&account(&arguments.registry)?);
     let forgotten = credentials::forget(&search(None, arguments.authfile.as_deref()), &registry)?;
     if forgotten.is_empty() {
         console.note(&format!("not logged in to {registry}"));
@@ -109,15 +122,10 @@ pub(super) fn logout(arguments: &LogoutArgs, console: &Console) -> Result<()> {
 /// `auth explain IMAGE`
 pub(super) fn explain(arguments: &AuthExplainArgs) -> Result<()> {
     // A registry alone has nothing after the host; everything else is an image.
-    let (registry, repository) = match registry(&arguments.image) {
-        Ok(registry)
-            if !arguments.image.trim_end_matches('/').replace("://", "").contains('/')
-                && is_host(&arguments.image) =>
-        {
-            (registry, None)
-        }
+    let (registry, repository) = match account(&arguments.image) {
+        Ok((registry, None)) if is_host(&arguments.image) => (registry, None),
         _ => {
-            let reference: Reference = arguments.image.trim_start_matches("docker://").parse()?;
+            let reference = registry_reference(&arguments.image)?;
             (reference.host().to_owned(), Some(reference.repository().to_owned()))
         }
     };
@@ -212,18 +220,19 @@ mod tests {
 
     #[test]
     fn a_registry_is_a_host() {
-        for (input, wanted) in [
-            ("docker.io", "docker.io"),
-            ("https://index.docker.io/v1/", "docker.io"),
-            ("localhost:5000", "localhost:5000"),
-            ("http://127.0.0.1:5000/", "127.0.0.1:5000"),
-            ("[::1]:5000", "[::1]:5000"),
-            ("ghcr.io/org", "ghcr.io"),
+        for (input, wanted, path) in [
+            ("docker.io", "docker.io", None),
+            ("https://index.docker.io/v1/", "docker.io", None),
+            ("localhost:5000", "localhost:5000", None),
+            ("http://127.0.0.1:5000/", "127.0.0.1:5000", None),
+            ("[::1]:5000", "[::1]:5000", None),
+            ("ghcr.io/org/", "ghcr.io", Some("org")),
+            ("q.io/org/team", "q.io", Some("org/team")),
         ] {
-            assert_eq!(registry(input).unwrap(), wanted, "{input}");
+            assert_eq!(account(input).unwrap(), (wanted.to_owned(), path.map(str::to_owned)), "{input}");
         }
-        for input in ["alpine", "", "me@host.io", "Host_.io"] {
-            assert_eq!(registry(input).unwrap_err().code(), "invalid_reference", "{input}");
+        for input in ["alpine", "", "me@host.io", "Host_.io", "q.io/Org"] {
+            assert_eq!(account(input).unwrap_err().code(), "invalid_reference", "{input}");
         }
     }
 

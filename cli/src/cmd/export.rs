@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         Some(FormatArg::Tar) => Format::Identity,
         Some(FormatArg::TarGz) => Format::Gzip,
         Some(FormatArg::TarZst) => Format::Zstd,
-        None => format_of_name(&arguments.output).unwrap_or(Format::Identity),
+        None => format_by_name(&arguments.output)?,
     };
     let level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
     format.level(level)?;
@@ -78,6 +78,25 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         report.elapsed.as_secs_f64()
     ));
     Ok(())
+}
+
+/// What the output's name asks for: a tar where it says nothing. A name that promises what we do not write is refused.
+fn format_by_name(output: &Path) -> Result<Format> {
+    if let Some(format) = format_of_name(output) {
+        return Ok(format);
+    }
+    let name = output.to_string_lossy().to_ascii_lowercase();
+    let others =
+        [".gz", ".zst", ".xz", ".txz", ".bz2", ".tbz2", ".lz4", ".lzma", ".zip", ".7z", ".sqfs", ".squashfs"];
+    match others.iter().find(|end| name.ends_with(*end)) {
+        None => Ok(Format::Identity),
+        Some(end) => {
+            let reason = format!(
+                "a root is written as .tar, .tar.gz or .tar.zst, not as `{end}`; --format says which whatever the name"
+            );
+            Err(Error::from(ErrorKind::InvalidOption { reason }).at_path(open::shown(output)))
+        }
+    }
 }
 
 /// A file that can be written: its folder is there.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use wharfie_core::Reference;
 use wharfie_core::client::{Depth, PlatformChoice, PulledImage};
 use wharfie_core::error::Result;
+use wharfie_core::http::{HostKind, Url};
 use wharfie_core::image::{Config, Descriptor};
 
 use super::args::InspectArgs;
@@ -119,7 +120,15 @@ fn digests(opened: &Opened) -> Result<Vec<Row>> {
     let url = |kind: &str, digest: &dyn std::fmt::Display| {
         let reference: &Reference = opened.reference.as_ref()?;
         let (host, repository) = (reference.api_host(), reference.repository());
-        Some(format!("https://{host}/v2/{repository}/{kind}/{digest}"))
+        // Which scheme a registry on this machine answers to is found out by trying: curl does that too.
+        let scheme = if Url::parse(&format!("https://{host}/"))
+            .is_ok_and(|url| url.host_kind() == HostKind::Loopback)
+        {
+            ""
+        } else {
+            "https://"
+        };
+        Some(format!("{scheme}{host}/v2/{repository}/{kind}/{digest}"))
     };
     let mut rows = Vec::new();
     let top = &opened.pulled.top;

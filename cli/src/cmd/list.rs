@@ -27,7 +27,13 @@ pub(super) fn tags(arguments: &TagsArgs, console: &Console) -> Result<()> {
 
 /// `repos REGISTRY`
 pub(super) fn repositories(arguments: &ReposArgs, console: &Console) -> Result<()> {
-    let registry = auth::registry(&arguments.registry)?;
+    let (registry, None) = auth::account(&arguments.registry)? else {
+        let reason = format!(
+            "`{}` is more than a registry: `wharfie tags` lists a repository's tags",
+            arguments.registry
+        );
+        return Err(ErrorKind::InvalidOption { reason }.into());
+    };
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
     let options = ListOptions { most: arguments.most, ..ListOptions::default() };
     let mut names = Vec::new();
@@ -49,6 +55,10 @@ fn show(page: &[String], json: bool, names: &mut Vec<String>) -> Result<()> {
 
 /// A name that must be a registry's.
 pub(super) fn registry_reference(name: &str) -> Result<Reference> {
+    if name.starts_with(open::SAMPLE) {
+        let reason = "the sample is built into the program: this command asks registries".to_owned();
+        return Err(ErrorKind::InvalidOption { reason }.into());
+    }
     match Source::parse(name)? {
         Source::Registry(reference) => Ok(reference),
         _ => {

@@ -21,7 +21,7 @@ use crate::layout::Layout;
 use crate::store::Store;
 
 /// The name of the image that is built into the program.
-const SAMPLE: &str = "sample:";
+pub(super) const SAMPLE: &str = "sample:";
 
 /// An image whose documents are at hand.
 pub(super) struct Opened {
@@ -127,7 +127,7 @@ pub(super) fn open(
     match Source::parse(name)? {
         Source::Registry(reference) => {
             let reference = reference.or_latest();
-            let driver = driver(from, console)?;
+            let (driver, folder) = driver(from, console)?;
             let name = reference.to_string();
             let pull = pull_options(options, &from.store);
             let pulled = driver.pull(&reference, &pull).map_err(|error| error.in_image(&name))?;
@@ -137,7 +137,7 @@ pub(super) fn open(
                 reference: Some(pulled.reference),
                 layout,
                 pulled: pulled.image,
-                _unpacked: None,
+                _unpacked: folder,
                 store: Some(driver.store().clone()),
             })
         }
@@ -164,7 +164,8 @@ fn open_layout(
         Kept::OciLayout => Layout::open(path)?,
         Kept::Path if path.is_dir() => Layout::open(path)?,
         Kept::Path if !path.exists() => {
-            return Err(Error::from(ErrorKind::NotFound { what: local.path.clone(), detail: None }));
+            let what = "a file or directory of this name".to_owned();
+            return Err(Error::from(ErrorKind::NotFound { what, detail: None }).at_path(&local.path));
         }
         _ => return Err(unsupported(name)),
     };
@@ -176,10 +177,7 @@ fn open_layout(
 }
 
 fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
-    let folder = tempfile::tempdir().map_err(|error| ErrorKind::LocalIo {
-        operation: "making a temporary directory",
-        reason: error.to_string(),
-    })?;
+    let folder = temporary()?;
     crate::sample::unpack(folder.path())?;
     let layout = Layout::open(folder.path())?;
     let top = layout.find(None)?;
@@ -220,17 +218,27 @@ pub(super) fn store(dir: Option<&Path>) -> Result<Store> {
     })
 }
 
-/// A driver on the store that the options name.
-pub(super) fn driver(from: &FromArgs, console: &Console) -> Result<Driver> {
-    let store = store(from.store.store.as_deref())?;
+/// A driver on the store that the options name. Who has no place for one (a service without a home) gets one for this run
+/// only, which goes with the folder.
+pub(super) fn driver(from: &FromArgs, console: &Console) -> Result<(Driver, Option<tempfile::TempDir>)> {
+    let (store, folder) = match store(from.store.store.as_deref()) {
+        Ok(store) => (store, None),
+        Err(error) if from.store.store.is_none() && error.code() == "permission_denied" => {
+            console.warn(&format!("{error}: what is fetched is not kept (--store names another place)"));
+            let folder = temporary()?;
+            (Store::open(folder.path())?, Some(folder))
+        }
+        Err(error) => return Err(error),
+    };
     let search = auth::search(from.network.creds.as_deref(), from.network.authfile.as_deref());
-    driver_with(
-        &from.network,
-        from.store.offline,
-        store,
-        Arc::new(Found { search, console: console.clone() }),
-        console,
-    )
+    let found = Arc::new(Found { search, console: console.clone() });
+    Ok((driver_with(&from.network, from.store.offline, store, found, console)?, folder))
+}
+
+fn temporary() -> Result<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|error| {
+        ErrorKind::LocalIo { operation: "making a temporary directory", reason: error.to_string() }.into()
+    })
 }
 
 /// A driver for what needs no images: lists and logins. Its store is a folder that goes with it.
@@ -247,10 +255,7 @@ fn passing_driver(
     credentials: Arc<dyn CredentialSource>,
     console: &Console,
 ) -> Result<(Driver, tempfile::TempDir)> {
-    let folder = tempfile::tempdir().map_err(|error| ErrorKind::LocalIo {
-        operation: "making a temporary directory",
-        reason: error.to_string(),
-    })?;
+    let folder = temporary()?;
     let store = Store::open(folder.path())?;
     Ok((driver_with(network, false, store, credentials, console)?, folder))
 }

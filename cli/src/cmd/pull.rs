@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wharfie_core::client::{Depth, PlatformChoice};
-use wharfie_core::error::Result;
+use wharfie_core::error::{Error, Result};
 
 use super::args::PullArgs;
 use super::list::registry_reference;
@@ -22,20 +22,33 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     } else {
         PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?)
     };
-    let driver = open::driver(&arguments.from, console)?;
+    // A pull for this run only would be in vain.
+    open::store(arguments.from.store.store.as_deref())?;
+    let (driver, _folder) = open::driver(&arguments.from, console)?;
     let options = open::pull_options(open::options(platform, Depth::Layers), &arguments.from.store);
+    let mut failure: Option<Error> = None;
     for reference in references {
         let name = reference.to_string();
-        let pulled = driver.pull(&reference, &options).map_err(|error| error.in_image(&name))?;
+        let pulled = match driver.pull(&reference, &options).map_err(|error| error.in_image(&name)) {
+            Ok(pulled) => pulled,
+            // The others do not depend on it; what stops one by hand or for want of space stops all.
+            Err(error) if matches!(error.code(), "cancelled" | "no_space") => return Err(error),
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    console.fail(&earlier);
+                }
+                continue;
+            }
+        };
         let top = &pulled.image.top;
         let layers: usize = pulled.image.images.iter().map(|image| image.layers.len()).sum();
         let received = pulled.image.received;
         let came = if pulled.from_store || received == 0 {
             "nothing to fetch".to_owned()
         } else {
-            Bytes(received).to_string()
+            format!("{} fetched and verified", Bytes(received))
         };
-        console.note(&format!("{}: {layers} layers, {came}, verified", reference.familiar()));
+        console.note(&format!("{}: {layers} layers, {came}", reference.familiar()));
         if arguments.json {
             let images: Vec<_> = pulled.image.images.iter().map(super::inspect::image_json).collect();
             output::json(&json!({
@@ -51,5 +64,5 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
             output::lines([format!("{}@{}", reference.name(), top.digest)])?;
         }
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }

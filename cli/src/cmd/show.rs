@@ -1,5 +1,6 @@
 //! `manifest`, `config`, `digest`, `blob`
 
+use std::io::IsTerminal as _;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
@@ -85,7 +86,12 @@ pub(super) fn blob(arguments: &BlobArgs, console: &Console) -> Result<()> {
         let reason = "a blob is named by its digest: IMAGE@sha256:…".to_owned();
         return Err(ErrorKind::InvalidOption { reason }.into());
     };
-    let driver = open::driver(&arguments.from, console)?;
+    if arguments.output == Path::new("-") && std::io::stdout().is_terminal() {
+        let reason =
+            "a blob is not for a terminal: name a file with -o, or redirect the standard output".to_owned();
+        return Err(ErrorKind::InvalidOption { reason }.into());
+    }
+    let (driver, _folder) = open::driver(&arguments.from, console)?;
     driver.blob(&reference).map_err(|error| error.in_image(reference.to_string()))?;
     let path = driver.store().blob_path(&digest);
     let failed = |path: &Path, operation| {

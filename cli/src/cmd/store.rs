@@ -1,18 +1,32 @@
 //! `store ls`, `du`, `prune`
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use wharfie_core::error::Result;
+use wharfie_core::error::{Error, ErrorKind, Result};
 
 use super::args::{StoreLsArgs, StorePruneArgs};
 use super::{open, output, watch};
 use crate::console::{Bytes, Console};
-use crate::store::Prune;
+use crate::store::{Prune, Store};
+
+/// A store that is there already: looking at one makes none.
+fn at(dir: Option<&Path>) -> Result<Store> {
+    let dir = match dir {
+        Some(dir) => dir.to_owned(),
+        None => Store::default_dir()?,
+    };
+    if !dir.is_dir() {
+        let what = "a local store: nothing has been pulled yet".to_owned();
+        return Err(Error::from(ErrorKind::NotFound { what, detail: None }).at_path(open::shown(&dir)));
+    }
+    Store::open(dir)
+}
 
 /// `store ls`
 pub(super) fn ls(arguments: &StoreLsArgs) -> Result<()> {
-    let census = open::store(arguments.at.store.as_deref())?.census()?;
+    let census = at(arguments.at.store.as_deref())?.census()?;
     if arguments.json {
         let images: Vec<_> = census
             .images
@@ -55,7 +69,7 @@ pub(super) fn ls(arguments: &StoreLsArgs) -> Result<()> {
 
 /// `store du`
 pub(super) fn du(arguments: &StoreLsArgs) -> Result<()> {
-    let store = open::store(arguments.at.store.as_deref())?;
+    let store = at(arguments.at.store.as_deref())?;
     let census = store.census()?;
     if arguments.json {
         return output::json(&json!({
@@ -85,7 +99,7 @@ pub(super) fn du(arguments: &StoreLsArgs) -> Result<()> {
 
 /// `store prune`
 pub(super) fn prune(arguments: &StorePruneArgs, console: &Console) -> Result<()> {
-    let store = open::store(arguments.at.store.as_deref())?;
+    let store = at(arguments.at.store.as_deref())?;
     let what = Prune {
         all: arguments.all,
         older_than: arguments.older_than.map(|days| Duration::from_secs(u64::from(days) * 86_400)),

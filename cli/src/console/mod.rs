@@ -3,10 +3,9 @@
 
 mod bars;
 mod clean;
-mod size;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::json;
@@ -15,7 +14,7 @@ use wharfie_core::error::Fact;
 
 use bars::Bars;
 pub use clean::clean;
-pub use size::Bytes;
+pub use wharfie_core::size::Bytes;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,7 @@ pub struct Task {
     started: Instant,
     begun_at: u64,
     size: Option<u64>,
+    state: Mutex<String>,
 }
 
 impl Console {
@@ -125,7 +125,8 @@ impl Console {
             _ => None,
         });
         if let Some(said) = said {
-            self.line(&format!("  it says: {}", clean(&said)));
+            let who = if error.place().path.is_some() { "" } else { "it says: " };
+            self.line(&format!("  {who}{}", clean(&said)));
         }
         if let Some(hint) = error.hint() {
             self.line(&format!("\u{1b}[1;36mhint\u{1b}[0m: {hint}"));
@@ -139,7 +140,16 @@ impl Console {
             self.json(&json!({"event": "begin", "task": verb, "id": id, "position": position, "size": size}));
         }
         let console = self.clone();
-        Task { console, id: id.to_owned(), verb, bar, started: Instant::now(), begun_at: position, size }
+        Task {
+            console,
+            id: id.to_owned(),
+            verb,
+            bar,
+            started: Instant::now(),
+            begun_at: position,
+            size,
+            state: Mutex::default(),
+        }
     }
 }
 
@@ -159,6 +169,11 @@ impl Task {
 
     /// What happens to it now: `verifying`, `waiting`, ….
     pub fn state(&self, state: &str) {
+        let Ok(mut last) = self.state.lock() else { return };
+        if *last == state {
+            return;
+        }
+        state.clone_into(&mut last);
         match &self.bar {
             Some(bar) => bar.state(state),
             None if self.console.mode == Mode::Json => {

@@ -19,7 +19,7 @@ pub enum Kept {
     Helper(String),
 }
 
-/// Keeps credentials for a registry.
+/// Keeps credentials for a registry, or for what is below a path of one (`host/path`).
 ///
 /// # Errors
 /// `local_io`, `credential_source`: a helper that the file names must work, since its reader would ask it.
@@ -31,6 +31,10 @@ pub fn keep(search: &Search, registry: &str, credentials: &Credentials) -> Resul
         file.write(&path)?;
         return Ok(Kept::File(path));
     };
+    if registry.contains('/') {
+        let reason = "helpers keep credentials for whole registries: leave the path out".to_owned();
+        return Err(ErrorKind::CredentialSource { source_name: name, reason }.into());
+    }
     let helper = search.helper(&name);
     helper.keep(registry, credentials).map_err(|failure| broken(helper.program(), failure))?;
     file.put_empty(registry);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use wharfie_core::client::Credentials;
+use wharfie_core::error::ErrorKind;
 
 use super::file;
 use super::{AuthFile, Environment, Helper, HelperFailure};
@@ -109,7 +110,7 @@ impl Search {
             None => finding.step("DOCKER_AUTH_CONFIG", Trial::Absent),
             Some(value) => match AuthFile::parse(value.as_encoded_bytes(), "DOCKER_AUTH_CONFIG", false) {
                 Ok(file) => self.look_in(&mut finding, "DOCKER_AUTH_CONFIG", &file, registry, repository),
-                Err(error) => finding.step("DOCKER_AUTH_CONFIG", Trial::Broken(error.to_string())),
+                Err(error) => finding.step("DOCKER_AUTH_CONFIG", Trial::Broken(reason(&error))),
             },
         }
         let files = self.environment.podman_files().into_iter();
@@ -132,9 +133,13 @@ impl Search {
             return finding.step(place, Trial::NotReached);
         }
         match AuthFile::read(path) {
+            // Who names a file on the command line means one that is there.
+            Ok(None) if self.authfile.is_some() => {
+                finding.step(place, Trial::Broken("there is no such file".to_owned()));
+            }
             Ok(None) => finding.step(place, Trial::Absent),
             Ok(Some(file)) => self.look_in(finding, place, &file, registry, repository),
-            Err(error) => finding.step(place, Trial::Broken(error.kind().to_string())),
+            Err(error) => finding.step(place, Trial::Broken(reason(&error))),
         }
     }
 
@@ -159,7 +164,7 @@ impl Search {
                     return finding.found(place, Some(&key), credentials);
                 }
                 Ok(_) => {}
-                Err(error) => trial = Trial::Broken(error.kind().to_string()),
+                Err(error) => trial = Trial::Broken(reason(&error)),
             }
         }
         if let Some(name) = file.store_helper() {
@@ -191,6 +196,14 @@ impl Search {
 
     pub(super) fn helper(&self, name: &str) -> Helper {
         Helper::new(name, self.environment.variable("PATH").cloned())
+    }
+}
+
+/// Why, without the place: the step names it.
+fn reason(error: &wharfie_core::Error) -> String {
+    match error.kind() {
+        ErrorKind::CredentialSource { reason, .. } => reason.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -103,7 +103,7 @@ impl Store {
     /// Removes a blob whose bytes turned out not to be what its name says, so that the next pull fetches it again.
     /// Answers whether it did. Who has the file open reads on in what is there.
     pub fn discard(&self, digest: &Digest) -> bool {
-        !self.is_read_only() && std::fs::remove_file(self.blob_path(digest)).is_ok()
+        !self.is_read_only() && fs::remove_file(self.blob_path(digest)).is_ok()
     }
 
     /// Opens a blob for reading, if it is there.
