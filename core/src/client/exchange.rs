@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::hosts::Class;
+use super::queue::Lane;
 use super::request::RequestBody;
 use super::{BlobId, CredentialsId, ExchangeId, JobId};
 use crate::digest::Digest;
@@ -87,7 +88,7 @@ pub(super) struct Exchange {
 pub(super) enum State {
     /// Its owner decides when it goes on.
     Parked,
-    Queued,
+    Queued(Lane),
     Paused(Millis),
     /// It waits for a token or for credentials.
     Locked(Lock),

@@ -156,6 +156,11 @@ impl Hosts {
         }
     }
 
+    /// Whether nothing may start anywhere.
+    pub(super) fn is_full(&self, config: &Config) -> bool {
+        self.rounds >= config.host.max_parallel.max(1)
+    }
+
     /// Whether no further blob may start anywhere.
     pub(super) fn blobs_are_full(&self, config: &Config) -> bool {
         self.blobs >= config.parallel.blobs.max(1)

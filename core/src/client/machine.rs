@@ -9,10 +9,11 @@ use super::auth::{Auth, Credentials, Issued};
 use super::backoff::Jitter;
 use super::blob::{Blob, Content};
 use super::event::{Event, Outcome, Warning};
-use super::exchange::{Exchange, Key, Owner, Phase, Priority};
+use super::exchange::{Exchange, Key, Owner, Phase};
 use super::hosts::Hosts;
 use super::list::{List, Subject};
 use super::pull::Pull;
+use super::queue::Queue;
 use super::{
     BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress,
     PullOptions, SinkFailure,
@@ -38,7 +39,7 @@ pub struct Client {
     pub(super) auth: Auth,
     pub(super) exchanges: BTreeMap<Key, Exchange>,
     /// The exchanges that want to start.
-    pub(super) queue: BTreeSet<Priority>,
+    pub(super) queue: Queue,
     /// Those that want to later.
     pub(super) paused: BTreeSet<(Millis, Key)>,
     /// What is on the wire.
@@ -54,6 +55,9 @@ pub struct Client {
     pub(super) next_question: u64,
     next_blob: u64,
     next_job: u64,
+    /// How often it was tried to start an exchange.
+    #[cfg(test)]
+    pub(super) tries: u64,
 }
 
 /// One job under way.
@@ -82,7 +86,7 @@ impl Client {
             hosts: Hosts::default(),
             auth: Auth::default(),
             exchanges: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             paused: BTreeSet::new(),
             rounds: BTreeMap::new(),
             blobs: BTreeMap::new(),
@@ -94,6 +98,8 @@ impl Client {
             next_question: 0,
             next_blob: 0,
             next_job: 0,
+            #[cfg(test)]
+            tries: 0,
             config,
         }
     }

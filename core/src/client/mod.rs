@@ -123,6 +123,7 @@ mod machine;
 mod options;
 mod payload;
 mod pull;
+mod queue;
 mod request;
 mod schedule;
 mod tokens;

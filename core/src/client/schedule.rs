@@ -1,16 +1,15 @@
 //! What starts when: the queue of exchanges, their pauses, and the moment to wait for.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
-use core::ops::Bound;
 
 use super::auth::{Authorization, Credentials, Pending, TOKEN_USER};
 use super::event::{Event, Output};
-use super::exchange::{
-    Asked, Exchange, Key, Lock, Owner, Phase, Priority, Round, Sent, State, Target, TokenId,
-};
+use super::exchange::{Asked, Exchange, Key, Lock, Owner, Phase, Round, Sent, State, Target, TokenId};
 use super::hosts::Class;
 use super::machine::Client;
+use super::queue::Lane;
 use super::request::{Reach, Request, RequestBody};
 use super::{CredentialsId, ExchangeId};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,8 +40,9 @@ impl Client {
     pub(super) fn enqueue(&mut self, key: Key) {
         self.park(key);
         if let Some(exchange) = self.exchanges.get_mut(&key) {
-            exchange.state = State::Queued;
-            self.queue.insert(exchange.priority(key));
+            let lane = Lane::of(exchange);
+            exchange.state = State::Queued(lane.clone());
+            self.queue.insert(lane, exchange.priority(key));
         }
     }
 
@@ -67,9 +67,7 @@ impl Client {
         let priority = exchange.priority(key);
         match core::mem::replace(&mut exchange.state, State::Parked) {
             State::Parked | State::Locked(_) => {}
-            State::Queued => {
-                self.queue.remove(&priority);
-            }
+            State::Queued(lane) => self.queue.remove(&lane, &priority),
             State::Paused(until) => {
                 self.paused.remove(&(until, key));
             }
@@ -129,22 +127,24 @@ impl Client {
     }
 
     fn start_all(&mut self) {
-        let mut cursor: Option<Priority> = None;
-        loop {
-            let next = match cursor {
-                None => self.queue.first().copied(),
-                Some(cursor) => self.queue.range((Bound::Excluded(cursor), Bound::Unbounded)).next().copied(),
-            };
-            let Some(priority) = next else { break };
+        // Within one lane whatever holds up one holds up all of its class and of those behind.
+        let mut held_up: BTreeSet<Lane> = BTreeSet::new();
+        while !self.hosts.is_full(&self.config) {
+            let Some((lane, priority)) = self.queue.first(&held_up) else { break };
             if priority.0 == Class::Blob && self.hosts.blobs_are_full(&self.config) {
                 break;
             }
-            cursor = Some(priority);
-            match self.start(priority.3) {
-                Ok(Started::Left | Started::Stays) => {}
-                Err(error) => {
-                    self.exchange_failed(priority.3, error);
+            let (lane, key) = (lane.clone(), priority.3);
+            #[cfg(test)]
+            {
+                self.tries += 1;
+            }
+            match self.start(key) {
+                Ok(Started::Left) => {}
+                Ok(Started::Stays) => {
+                    held_up.insert(lane);
                 }
+                Err(error) => self.exchange_failed(key, error),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::registry::{HOST, Manners, Registry, Reply};
+use super::registry::{Auth, HOST, Manners, Registry, Reply};
 use super::world::{Style, World};
 use super::{
     CONFIG, INDEX, LAYER, MANIFEST, add_image, add_index, amd64, bytes, descriptor, reference, world,
@@ -522,4 +522,30 @@ fn an_image_is_known_by_the_digest_that_its_index_names_it_by() {
     let pulled = world.pulled(NAME, PullOptions::default()).unwrap();
     assert_eq!(pulled.images[0].manifest.digest, sha512);
     assert!(world.store.contains_key(&sha512));
+}
+
+#[test]
+fn a_long_queue_is_not_gone_through_again_and_again() {
+    const IMAGES: usize = 1_000;
+    let mut registry = Registry::new(Manners {
+        auth: Auth::Bearer { lives: 300_000, anonymous: true },
+        ..Manners::default()
+    });
+    let config = descriptor(CONFIG, registry.add_blob("{}"), 2);
+    let entries: Vec<String> = (0..IMAGES)
+        .map(|number| {
+            let text = format!(
+                r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[],"annotations":{{"n":"{number}"}}}}"#
+            );
+            descriptor(MANIFEST, registry.add_manifest(None, MANIFEST, &text), text.len())
+        })
+        .collect();
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#, entries.join(","));
+    registry.add_manifest(Some("1"), INDEX, &text);
+    let mut world = with(registry);
+    world.style.chunk = 1 << 20;
+    let options = PullOptions { depth: Depth::Manifest, ..PullOptions::default() };
+    assert_eq!(world.pulled(NAME, options).unwrap().images.len(), IMAGES);
+    // A few for each request (it is wanted, it starts, it ends), and none for those that wait behind it.
+    assert!(world.client.tries < 8 * IMAGES as u64, "{}", world.client.tries);
 }
