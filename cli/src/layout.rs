@@ -119,14 +119,12 @@ impl Layout {
             .map(|(position, entry)| entry.ref_name().map_or_else(|| format!("@{position}"), str::to_owned))
             .collect();
         let what = match name {
-            Some(name) => format!("`{name}` in the layout {}", self.root.display()),
-            None if names.is_empty() => {
-                format!("an image in the layout {}: its index is empty", self.root.display())
-            }
-            None => format!("one image in the layout {}: name one of {}", self.root.display(), names.len()),
+            Some(name) => format!("`{name}` in the layout"),
+            None if names.is_empty() => "an image: the layout's index is empty".to_owned(),
+            None => format!("one image: the layout has {}, and `oci:DIR:REF` names one", names.len()),
         };
         let detail = (!names.is_empty()).then(|| format!("there is {}", names.join(", ")));
-        Err(ErrorKind::NotFound { what, detail }.into())
+        Err(Error::from(ErrorKind::NotFound { what, detail }).at_path(self.root.display().to_string()))
     }
 
     /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
