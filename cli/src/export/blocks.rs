@@ -4,20 +4,28 @@
 //! their timing (L26), and no block waits for another.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use libdeflater::{CompressionLvl, Compressor};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
+use super::fault::io_error;
 use super::output::Output;
 use super::spool::Spool;
 use crate::drive::Cancel;
 
+#[cfg(test)]
+mod tests;
+
 /// Threads that compress at most: with the largest blocks and all their buffers they keep below 100 MiB.
 const WORKERS: usize = 12;
+
+/// How often who waits for a block looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Packs blocks.
 enum Packer {
@@ -103,13 +111,26 @@ fn stopped() -> Error {
     ErrorKind::Cancelled {}.into()
 }
 
+/// What comes next, or nothing when all have come. Packing a block can take seconds: a cancel does not wait for it.
+fn wait<T>(from: &Receiver<T>, cancel: &Cancel) -> Result<Option<T>> {
+    loop {
+        let next = from.recv_timeout(LOOK);
+        // Looked at last: workers that stop because of it look like workers that are done.
+        if cancel.is_cancelled() {
+            return Err(stopped());
+        }
+        match next {
+            Ok(next) => return Ok(Some(next)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
+}
+
 impl Filler<'_> {
     fn block(&mut self) -> Result<&mut Block> {
         if self.block.is_none() {
-            if self.cancel.is_cancelled() {
-                return Err(stopped());
-            }
-            let mut block = self.free.recv().map_err(|_| stopped())?;
+            let mut block = wait(&self.free, self.cancel)?.ok_or_else(stopped)?;
             block.number = self.number;
             block.plain.clear();
             block.plain.reserve_exact(self.size);
@@ -173,6 +194,10 @@ impl Filler<'_> {
 }
 
 /// Writes what `fill` gives, compressed, and commits the output if all has gone well. Answers the bytes written.
+///
+/// After a cancel or a failure no further block is begun, and nobody waits for those that are being packed: their threads
+/// end by themselves when they have. To pack a block in pieces that can be given up would change its bytes, as libzstd
+/// cuts its own blocks by what it is given at once.
 pub(super) fn write(
     mut output: Output,
     (format, level): (Format, i32),
@@ -189,33 +214,50 @@ pub(super) fn write(
         let _ = free_to.send(Block { number: 0, plain: Vec::new(), packed: Vec::new() });
     }
     let (work, waiting) = channel();
-    let waiting = Mutex::new(waiting);
+    let waiting = Arc::new(Mutex::new(waiting));
     let (done, packed) = channel();
     let size = block_size(format, level);
     let mut filler = Filler { free, work, block: None, number: 0, size, position: 0, cancel, tell };
+    let mut packing = Vec::with_capacity(workers);
+    for number in 0..workers {
+        let (waiting, done, cancel) = (Arc::clone(&waiting), done.clone(), cancel.clone());
+        let worker = thread::Builder::new()
+            .name(format!("pack-{number}"))
+            .spawn(move || pack_blocks(format, level, &waiting, &done, &cancel))
+            .map_err(|error| io_error("starting a thread", None, &error))?;
+        packing.push(worker);
+    }
+    drop(done);
     let (filled, written) = thread::scope(|scope| {
-        for _ in 0..workers {
-            let (waiting, done) = (&waiting, done.clone());
-            scope.spawn(move || pack_blocks(format, level, waiting, &done));
-        }
-        drop(done);
         let output = &mut output;
-        let writer = scope.spawn(move || write_in_order(output, &packed, &free_to));
+        let writer = scope.spawn(move || write_in_order(output, &packed, &free_to, cancel));
         let filled = fill(&mut filler).and_then(|()| filler.pass(true));
         // Ends the workers, and they the writer.
         drop(filler);
         (filled, writer.join())
     });
-    let written = written
-        .unwrap_or_else(|_| Err(ErrorKind::Internal { reason: "a thread has panicked".to_owned() }.into()));
+    let panicked = || Error::from(ErrorKind::Internal { reason: "a thread has panicked".to_owned() });
+    let written = written.unwrap_or_else(|_| Err(panicked()));
     match (filled, written) {
-        (Ok(()), Ok(written)) => output.commit().map(|()| written),
+        (Ok(()), Ok(written)) => {
+            // They have ended already, or the writer would not have.
+            for worker in packing {
+                worker.join().map_err(|_| panicked())?;
+            }
+            output.commit().map(|()| written)
+        }
         // The filler stops when the writer has: the writer knows why.
         (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
     }
 }
 
-fn pack_blocks(format: Format, level: i32, waiting: &Mutex<Receiver<Block>>, done: &Sender<Result<Block>>) {
+fn pack_blocks(
+    format: Format,
+    level: i32,
+    waiting: &Mutex<Receiver<Block>>,
+    done: &Sender<Result<Block>>,
+    cancel: &Cancel,
+) {
     let mut packer = match Packer::new(format, level) {
         Ok(packer) => packer,
         Err(error) => {
@@ -230,6 +272,9 @@ fn pack_blocks(format: Format, level: i32, waiting: &Mutex<Receiver<Block>>, don
             Err(_) => return,
         };
         let Ok(mut block) = block else { return };
+        if cancel.is_cancelled() {
+            return;
+        }
         let packed = packer.pack(&mut block);
         if done.send(packed.map(|()| block)).is_err() {
             return;
@@ -241,10 +286,11 @@ fn write_in_order(
     output: &mut Output,
     packed: &Receiver<Result<Block>>,
     free: &Sender<Block>,
+    cancel: &Cancel,
 ) -> Result<u64> {
     let mut early = BTreeMap::new();
     let (mut next, mut written) = (0, 0);
-    for block in packed {
+    while let Some(block) = wait(packed, cancel)? {
         let block = block?;
         early.insert(block.number, block);
         while let Some(block) = early.remove(&next) {
