@@ -415,6 +415,12 @@ impl Client {
         if is_fatal {
             return self.exchange_failed(key, error);
         }
+        // A host that is there and does not answer a HEAD may answer a GET: not every proxy knows what has no body.
+        if let Some(exchange) = self.exchanges.get_mut(&key).filter(|_| self.hosts.was_reached(url.origin()))
+            && exchange.method == Method::Head
+        {
+            exchange.method = Method::Get;
+        }
         self.retry_within(key, error, None, budget);
     }
 

@@ -9,12 +9,12 @@ use super::registry::{CDN, HOST, Manners, Registry, Reply};
 use super::world::{Fault, Style, World};
 use super::{add_image, add_index, amd64, bytes, reference, world};
 use crate::client::{
-    BodyPlan, Client, Config, Event, Failure, HeaderVisibility, Outcome, Output, Parallel, PullOptions,
-    Reach, RegistrySettings, Tls, Transport, Warning,
+    BodyPlan, Client, Config, Depth, Event, Failure, HeaderVisibility, Outcome, Output, Parallel,
+    PullOptions, Reach, RegistrySettings, Tls, Transport, Warning,
 };
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Misuse};
-use crate::http::{Head, Headers};
+use crate::http::{Head, Headers, Method};
 use crate::time::Millis;
 
 const NAME: &str = "registry.example/team/app:1";
@@ -361,6 +361,25 @@ fn a_host_that_never_answers_is_given_up_soon() {
     let (mut world, _) = one_layer(Manners::default());
     world.script = (0..50).map(|_| ("/manifests/", Fault::Silence)).collect();
     assert_eq!(world.pulled(ONE, PullOptions::default()).unwrap_err().code(), "timed_out");
+}
+
+#[test]
+fn a_head_that_hangs_is_followed_by_a_get() {
+    for fault in [Fault::Silence, Fault::Connect(Failure::Broken)] {
+        let (mut world, _) = one_layer(Manners::default());
+        let resolve = PullOptions { depth: Depth::Resolve, ..PullOptions::default() };
+        let top = world.pulled(ONE, resolve.clone()).unwrap().top;
+        world.script.push_back(("/manifests/one", fault));
+        assert_eq!(world.pulled(ONE, resolve).unwrap().top.digest, top.digest);
+        let methods: Vec<Method> = world.requests.iter().map(|request| request.method).collect();
+        assert_eq!(methods, [Method::Head, Method::Head, Method::Get]);
+    }
+    // A host that never answered is asked again as before.
+    let (mut world, _) = one_layer(Manners::default());
+    world.script.push_back(("/manifests/one", Fault::Connect(Failure::Refused)));
+    let resolve = PullOptions { depth: Depth::Resolve, ..PullOptions::default() };
+    assert!(world.pulled(ONE, resolve).is_ok());
+    assert!(world.requests.iter().all(|request| request.method == Method::Head));
 }
 
 #[test]
