@@ -17,12 +17,14 @@ use wait4::Wait4;
 const ROUNDS: usize = 7;
 
 pub(crate) const USAGE: &str = "\
-usage: cargo xtask bench pull|floor [--rounds N] [--image DIR:TAG]
+usage: cargo xtask bench pull|floor [--rounds N] [--image DIR:TAG] [--dir DIR]
 
   pull   wharfie pull, skopeo copy and crane pull (where installed) from one loopback registry, alternating
   floor  hashing, inflating and writing the same layers with the best primitives
 
-The image is an OCI layout on disk; the Debian fixture by default. Run it on an idle machine.
+The image is an OCI layout on disk; the Debian fixture by default. What is pulled goes below DIR, by default that of
+the fixtures. Wharfie syncs a blob to the disk before it gets its name, and its peers do not: on a file system in
+memory (--dir /dev/shm) the rest is compared. Run it on an idle machine.
 ";
 
 /// Runs one benchmark.
@@ -40,12 +42,13 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
         eprint!("{USAGE}");
         return ExitCode::from(2);
     };
+    let folder = option("--dir").map_or_else(tools::fixtures, PathBuf::from);
     machine();
     match words.first() {
         Some(&"pull") => {
             // First the children: each begins with the peak memory of the process that it was forked from.
-            let Some(cost) = pull(&image, rounds) else { return ExitCode::FAILURE };
-            let floor = floor(Path::new(layout), tag, rounds);
+            let Some(cost) = pull(&image, &folder, rounds) else { return ExitCode::FAILURE };
+            let floor = floor(Path::new(layout), tag, &folder, rounds);
             println!(
                 "  wharfie's CPU is {:.2} of hashing alone, {:.2} of hashing and writing",
                 cost.cpu / floor.hash,
@@ -54,7 +57,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(&"floor") => {
-            floor(Path::new(layout), tag, rounds);
+            floor(Path::new(layout), tag, &folder, rounds);
             ExitCode::SUCCESS
         }
         _ => {
@@ -129,7 +132,7 @@ fn layers(layout: &Path, tag: &str) -> Vec<PathBuf> {
 
 const MEGABYTE: f64 = 1e6;
 
-fn floor(layout: &Path, tag: &str, rounds: usize) -> Floor {
+fn floor(layout: &Path, tag: &str, target: &Path, rounds: usize) -> Floor {
     let blobs: Vec<Vec<u8>> =
         layers(layout, tag).iter().map(|path| fs::read(path).expect("a layer")).collect();
     let gzip: Vec<&Vec<u8>> = blobs.iter().filter(|blob| blob.starts_with(&[0x1f, 0x8b])).collect();
@@ -145,7 +148,7 @@ fn floor(layout: &Path, tag: &str, rounds: usize) -> Floor {
     }
     let packed: u64 = blobs.iter().map(|it| it.len() as u64).sum();
     let unpacked: u64 = tars.iter().map(|it| it.len() as u64).sum();
-    let folder = TempDir::new_in(tools::fixtures()).expect("a folder");
+    let folder = TempDir::new_in(target).expect("a folder");
     let stage = |name: &str, bytes: u64, work: &mut dyn FnMut()| {
         let seconds = median(
             (0..rounds)
@@ -229,7 +232,7 @@ fn measure(command: &mut Command) -> Cost {
 }
 
 /// Measures the candidates; the medians of the first, Wharfie.
-fn pull(image: &str, rounds: usize) -> Option<Cost> {
+fn pull(image: &str, target: &Path, rounds: usize) -> Option<Cost> {
     let registry = Registry::start("bench pull", &Options::default())?;
     if !tools::have("bench pull", &["skopeo"]) {
         return None;
@@ -286,14 +289,14 @@ fn pull(image: &str, rounds: usize) -> Option<Cost> {
     // The first round warms everything up and is not counted.
     for round in 0..=rounds {
         for (number, (_, make)) in candidates.iter().enumerate() {
-            let folder = TempDir::new_in(tools::fixtures()).expect("a folder");
+            let folder = TempDir::new_in(target).expect("a folder");
             let cost = measure(&mut make(&folder.path().join("out")));
             if round > 0 {
                 costs[number].push(cost);
             }
         }
     }
-    println!("\npull over loopback, medians of {rounds}, alternating");
+    println!("\npull over loopback into {}, medians of {rounds}, alternating", target.display());
     println!("  {:14} {:>8} {:>8} {:>9}   of the first: wall, CPU, peak", "", "wall s", "CPU s", "peak MiB");
     let medians: Vec<Cost> = costs
         .iter()
