@@ -77,6 +77,8 @@ pub(super) struct Exchange {
     pub(super) refused_at: Option<u64>,
     /// Answers of 401 since the last success.
     pub(super) refusals: u32,
+    /// Whether a refusal of a fresh token has been forgiven, as it asked for more than the token was good for.
+    pub(super) is_widened: bool,
     /// Refusals by a place that it was redirected to, since the last success.
     pub(super) expired: u32,
     /// Whether credentials went into what was sent last.
@@ -192,6 +194,7 @@ impl Exchange {
             gained: 0,
             refused_at: None,
             refusals: 0,
+            is_widened: false,
             expired: 0,
             with_credentials: false,
         }
@@ -253,6 +256,7 @@ impl Exchange {
     pub(super) fn succeed(&mut self) {
         self.refused_at = None;
         self.refusals = 0;
+        self.is_widened = false;
         self.expired = 0;
     }
 }

@@ -20,6 +20,7 @@ impl Client {
     /// The registry itself wants to know who we are.
     pub(super) fn challenged(&mut self, key: Key, url: &Url, head: &Head<'_>, sent: Sent) -> BodyPlan {
         let serial = self.auth.serial();
+        let asks_for_more = self.asks_for_more(key, head);
         let Some(exchange) = self.exchanges.get_mut(&key) else { return BodyPlan::Discard };
         let registry = exchange.registry.clone();
         let account = exchange.repository.clone().unwrap_or_default();
@@ -27,7 +28,12 @@ impl Client {
         let is_final = match (sent, exchange.refused_at) {
             (Sent::Nothing, Some(_)) => true,
             // A token that was fetched because of the last refusal, and is refused itself.
-            (Sent::Token { serial, fresh }, Some(at)) => fresh && serial > at,
+            (Sent::Token { serial, fresh }, Some(at)) if fresh && serial > at => {
+                // Once it may be that more is needed than the first challenge said (`insufficient_scope`, RFC 6750).
+                let is_forgiven = asks_for_more && !exchange.is_widened;
+                exchange.is_widened = true;
+                !is_forgiven
+            }
             _ => false,
         } || exchange.refusals > MOST_REFUSALS;
         exchange.refused_at = Some(serial);
@@ -52,6 +58,16 @@ impl Client {
                 BodyPlan::Discard
             }
         }
+    }
+
+    /// Whether a challenge names a scope that no token of this exchange was asked for yet.
+    fn asks_for_more(&self, key: Key, head: &Head<'_>) -> bool {
+        let Some(exchange) = self.exchanges.get(&key) else { return false };
+        challenge::parse(&head.headers, &self.config.limits)
+            .iter()
+            .filter_map(Challenge::bearer)
+            .flat_map(|bearer| bearer.scopes)
+            .any(|scope| !exchange.scopes.iter().any(|known| known.covers(&scope)))
     }
 
     /// Learns the registry's way from its challenges. `false` if there are none.

@@ -1,14 +1,14 @@
 //! Who we are to a registry: one case each.
 
 use std::format;
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::registry::{AUTH, Auth, HOST, Manners, Reply};
 use super::world::Fault;
 use super::{World, amd64, basic, world};
-use crate::client::{Client, Config, Credentials, Event, Outcome};
-use crate::error::ErrorKind;
+use crate::client::{Client, Config, Credentials, Depth, Event, Outcome, PullOptions, Pulled};
+use crate::error::{Error, ErrorKind};
 use crate::http::Method;
 
 const NAME: &str = "registry.example/team/app:1";
@@ -290,4 +290,54 @@ fn a_challenge_of_many_scopes_is_cut_short() {
     assert_eq!(world.pulled(NAME, amd64()).unwrap_err().code(), "not_found");
     let asked = world.requests.iter().find(|request| request.url.host() == AUTH).unwrap();
     assert!(asked.url.query().unwrap().matches("scope=").count() <= 65);
+}
+
+/// A registry that says only at the second challenge, or never, all that its tokens must be good for: how a pull ends
+/// there, and how many tokens it asks for.
+fn widening(is_content: bool) -> (Result<Pulled, Error>, usize) {
+    let mut world = world(Manners::default());
+    world.wallet.push_back(basic());
+    let mut round = 0;
+    world.canned.push((
+        "/v2/",
+        std::boxed::Box::new(move |request| {
+            let sent = request.headers.one("authorization").unwrap_or_default();
+            if is_content && sent.contains("base") {
+                return None;
+            }
+            let more = match sent.is_empty() {
+                true => String::new(),
+                false => {
+                    round += 1;
+                    let name = if is_content { "base".to_string() } else { format!("base{round}") };
+                    format!(r#" repository:team/{name}:pull",error="insufficient_scope"#)
+                }
+            };
+            let challenge =
+                format!(r#"Bearer realm="https://{AUTH}/token",scope="repository:team/app:pull{more}""#);
+            Some(Reply::new(401, "no").with("WWW-Authenticate", challenge))
+        }),
+    ));
+    world.canned.push((
+        "/token",
+        std::boxed::Box::new(|request| {
+            let is_wide = request.url.query().unwrap_or_default().contains("base");
+            let token = if is_wide { "base" } else { "narrow" };
+            Some(Reply::new(200, format!(r#"{{"token":"{token}","expires_in":300}}"#)))
+        }),
+    ));
+    let options = PullOptions { depth: Depth::Document, ..amd64() };
+    let end = world.pulled(NAME, options);
+    (end, world.requests.iter().filter(|request| request.url.host() == AUTH).count())
+}
+
+#[test]
+fn a_fresh_token_that_is_good_for_too_little_is_widened_once() {
+    let (end, tokens) = widening(true);
+    assert!(end.is_ok(), "{end:?}");
+    // The HEAD and the GET each learn it for themselves.
+    assert!(tokens <= 4, "{tokens}");
+    let (end, tokens) = widening(false);
+    assert_eq!(end.unwrap_err().code(), "unauthorized");
+    assert!(tokens <= 4, "{tokens}");
 }
