@@ -30,6 +30,8 @@ pub(super) struct List {
     pages: u64,
     /// The page that was asked for last.
     target: String,
+    /// An earlier page, the one after 1, 2, 4, … pages (Brent's search for cycles): whoever leads back to it goes round.
+    mark: String,
 }
 
 #[derive(serde::Deserialize)]
@@ -50,7 +52,15 @@ impl List {
             Some(page) => format!("{path}?n={page}"),
             None => path,
         };
-        List { registry: registry.to_string(), subject, options, names: 0, pages: 0, target }
+        List {
+            registry: registry.to_string(),
+            subject,
+            options,
+            names: 0,
+            pages: 0,
+            mark: target.clone(),
+            target,
+        }
     }
 }
 
@@ -110,7 +120,10 @@ impl Client {
         let is_full = list.options.most.is_some_and(|most| list.names >= most);
         // The registry itself goes on: behind a proxy it often does not know its own scheme and host.
         let next = about.next.map(|next| next.target());
-        let is_loop = next.as_ref() == Some(&list.target);
+        if list.pages.is_power_of_two() {
+            list.mark = list.target.clone();
+        }
+        let is_loop = next.as_ref().is_some_and(|next| *next == list.target || *next == list.mark);
         let count = list.names;
         if let Some(next) = &next {
             list.target = next.clone();
@@ -122,7 +135,7 @@ impl Client {
             return self.finish(job, Ok(Outcome::Listed { names: count }));
         }
         let error: Option<ErrorKind> = if is_loop {
-            Some(super::conduct::protocol(url, "the link to the next page leads to the same page"))
+            Some(super::conduct::protocol(url, "the link to the next page leads back to an earlier one"))
         } else if total > most_entries {
             Some(ErrorKind::LimitExceeded { limit: "list_entries", value: most_entries })
         } else {

@@ -549,3 +549,28 @@ fn a_long_queue_is_not_gone_through_again_and_again() {
     // A few for each request (it is wanted, it starts, it ends), and none for those that wait behind it.
     assert!(world.client.tries < 8 * IMAGES as u64, "{}", world.client.tries);
 }
+
+#[test]
+fn lists_that_go_round_come_to_an_end() {
+    // Pages 0, 1, … up to `back - 1`, then again from `to` on.
+    for (back, to) in [(1, 0), (2, 0), (3, 0), (3, 2), (20, 5)] {
+        let mut world = world(Manners::default());
+        world.canned.push((
+            "tags/list",
+            Box::new(move |request| {
+                let query = request.url.query().unwrap_or_default();
+                let page: u32 = query.strip_prefix("page=").map_or(0, |page| page.parse().unwrap());
+                let next = if page + 1 < back { page + 1 } else { to };
+                // The first page is known by no number.
+                let next = if next == 0 { String::new() } else { format!("?page={next}") };
+                let link = format!("</v2/team/app/tags/list{next}>; rel=next");
+                Some(Reply::new(200, r#"{"tags":[]}"#).with("Link", link))
+            }),
+        ));
+        let now = world.millis();
+        let job = world.client.tags(now, &reference("registry.example/team/app"), ListOptions::default());
+        world.run();
+        assert_eq!(world.finished[&job].as_ref().unwrap_err().code(), "protocol_violation");
+        assert!(world.requests.len() <= 4 * back as usize, "{back}: {}", world.requests.len());
+    }
+}
