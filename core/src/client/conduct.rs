@@ -252,6 +252,7 @@ impl Client {
             content_type: head.content_type().map(ToString::to_string),
             digest: head.headers.text("docker-content-digest").and_then(|text| text.parse().ok()),
             next,
+            length,
         };
         let capacity = usize::try_from(length.unwrap_or(0).min(64 << 10)).unwrap_or(0);
         if let Some(round) = self.exchanges.get_mut(&key).and_then(Exchange::round_mut) {
@@ -332,6 +333,15 @@ impl Client {
             Phase::Head => Err(Misuse("an end before its head")),
             Phase::Document { bytes, about, .. } => {
                 self.park(key);
+                // Known sizes are held to elsewhere; here the head is all there is to tell a body that broke off.
+                let is_known =
+                    matches!(owner, Owner::Blob(id) if self.blobs.get(&id).is_some_and(|b| b.size.is_some()));
+                if about.length.is_some_and(|length| length > bytes.len() as u64) && !is_known {
+                    let detail = Some("the body is shorter than its head says".to_string());
+                    let kind = ErrorKind::ConnectionFailed { host: host(&url), reason: "ended", detail };
+                    self.retry(key, at_url(kind.into(), &url), None);
+                    return Ok(());
+                }
                 match owner {
                     Owner::Token(id) => self.token_arrived(id, key, &bytes, &url),
                     Owner::List(job) => self.page_arrived(job, key, &bytes, about, &url),

@@ -172,6 +172,8 @@ pub(super) struct About {
     pub(super) content_type: Option<String>,
     pub(super) digest: Option<Digest>,
     pub(super) next: Option<Url>,
+    /// How long the body is, where nothing decodes it on its way to us.
+    pub(super) length: Option<u64>,
 }
 
 impl Exchange {

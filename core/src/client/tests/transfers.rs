@@ -5,7 +5,7 @@ use std::format;
 use std::string::ToString;
 use std::vec::Vec;
 
-use super::registry::{CDN, HOST, Manners, Registry, Reply};
+use super::registry::{Auth, CDN, HOST, Manners, Registry, Reply};
 use super::world::{Fault, Style, World};
 use super::{add_image, add_index, amd64, bytes, reference, world};
 use crate::client::{
@@ -380,6 +380,39 @@ fn a_head_that_hangs_is_followed_by_a_get() {
     let resolve = PullOptions { depth: Depth::Resolve, ..PullOptions::default() };
     assert!(world.pulled(ONE, resolve).is_ok());
     assert!(world.requests.iter().all(|request| request.method == Method::Head));
+}
+
+#[test]
+fn a_document_of_unknown_size_that_ends_early_is_asked_for_again() {
+    let manners = Manners {
+        auth: Auth::Bearer { lives: 300_000, anonymous: true },
+        head: false,
+        says_digest: false,
+        ..Manners::default()
+    };
+    for (place, times) in [("/manifests/one", 3), ("/token", 3), ("/tags/list", 3), ("/manifests/one", 50)] {
+        let (mut world, _) = one_layer(manners.clone());
+        world.registry.tags = ["one".to_string()].to_vec();
+        // The first answers are those to the HEAD and to a request without a token: no documents.
+        world.script = (0..times).map(|_| (place, Fault::Short(10))).collect();
+        let job = if place == "/tags/list" {
+            world.client.tags(Millis(0), &reference(ONE), Default::default())
+        } else {
+            world.pull(ONE, PullOptions { depth: Depth::Document, ..PullOptions::default() })
+        };
+        world.run();
+        match &world.finished[&job] {
+            Ok(_) => assert_eq!(times, 3, "{place}"),
+            Err(error) => {
+                assert_eq!(times, 50, "{place}: {error:?}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::ConnectionFailed { reason: "ended", .. }),
+                    "{error:?}"
+                );
+            }
+        }
+        assert!(world.events.iter().any(|event| matches!(event, Event::Retrying { .. })), "{place}");
+    }
 }
 
 #[test]
