@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use wharfie::codec::NativeCodecs;
 use wharfie::drive::Cancel;
 use wharfie::export::{
-    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name,
+    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name, names_file,
 };
 use wharfie_core::codec::{Codec, Codecs, Decoder, Format, Needs, SoftCodecs};
 use wharfie_core::image::Descriptor;
@@ -525,6 +525,71 @@ fn what_is_no_plain_file_is_not_replaced() {
     assert_eq!(mode("out/new.tar"), mode("out/plain"));
 }
 
+#[test]
+fn a_path_that_names_no_file_is_refused() {
+    for (path, names) in [
+        ("x.tar", true),
+        ("out/x", true),
+        ("/x", true),
+        ("out//x", true),
+        ("./..x", true),
+        ("", false),
+        ("/", false),
+        (".", false),
+        ("out/", false),
+        ("out//", false),
+        ("out/.", false),
+        ("x/./", false),
+        ("out/..", false),
+    ] {
+        assert_eq!(names_file(Path::new(path)), names, "{path:?}");
+    }
+    let scene = Scene::new();
+    // Refused before the layers are looked at: they are not there.
+    let gone = LocalLayer { path: scene.path("gone"), ..scene.layer(Format::Identity, b"") };
+    let image = LocalImage { layers: vec![gone], diff_ids: None };
+    for path in ["out/x/", "out/x/.", "out/x.tar//"] {
+        let options = scene.options("x.tar", &Options::default(), 1);
+        let error = export(&image, &options, Sink::File(scene.path(path)), &()).unwrap_err();
+        assert_eq!(error.code(), "invalid_option", "{path}");
+    }
+    assert_eq!(scene.left(), [""; 0]);
+}
+
+#[test]
+fn an_output_that_is_no_file_is_refused_before_the_image_is_asked_for() {
+    let scene = Scene::new();
+    for path in ["out", "out/", "out/x/", "out/x/."] {
+        let run = Command::new(env!("CARGO_BIN_EXE_wharfie"))
+            // Nobody is there: to ask would be another error.
+            .args(["export", "localhost:1/nobody", "-o", path, "--store", "temp"])
+            .current_dir(scene.dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{path}: {said}");
+        assert!(said.contains("the output is a directory"), "{path}: {said}");
+    }
+    assert_eq!(scene.left(), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_may_be_as_long_as_names_can_be() {
+    let scene = Scene::new();
+    let image = scene.image(&[stack::tar(&[item("a", Kind::File, "", noise(7, 1))])], 0);
+    let name = |len: usize| format!("{}.tar", "n".repeat(len - 4));
+    scene.export(&image, &name(255), &Options::default(), 1).unwrap();
+    assert_eq!(scene.left(), [""; 0]);
+    // Too long: said before the layers are looked at.
+    let gone = LocalLayer { path: scene.path("gone"), ..image.layers[0].clone() };
+    let image = LocalImage { layers: vec![gone], diff_ids: None };
+    let error = scene.export(&image, &name(256), &Options::default(), 1).unwrap_err();
+    assert_eq!(error.code(), "local_io");
+    assert!(error.to_string().contains("opening the output"), "{error}");
+    assert_eq!(scene.left(), [""; 0]);
+}
+
 /// A small file system of its own, for as long as it lives.
 #[cfg(target_os = "linux")]
 struct Mount(PathBuf);
@@ -574,7 +639,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let (temp, out) = (scene.path("temp"), scene.path("out"));
     // The output's disk: seen to come for a tar, met for what is compressed.
     let early = fails(&image, "x.tar", &temp, &mount.0);
-    assert!(early.to_string().contains("bytes needed"));
+    assert!(early.to_string().contains(" needed, "));
     fails(&image, "x.tar.gz", &temp, &mount.0);
     fails(&image, "x.tar.zst", &temp, &mount.0);
     // The spool's disk: seen to come from what gzip and zstd state, met where they state too little.

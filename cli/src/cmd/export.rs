@@ -16,7 +16,9 @@ use super::open::{self, Opened};
 use super::{interrupt, watch};
 use crate::console::{Bytes, Console, Task};
 use crate::drive::Cancel;
-use crate::export::{ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name};
+use crate::export::{
+    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name, names_file,
+};
 
 /// Warnings of one kind that are shown one by one.
 const SHOWN: u64 = 5;
@@ -102,7 +104,7 @@ fn format_by_name(output: &Path) -> Result<Format> {
 /// A file that can be written: its folder is there.
 fn checked(output: &Path) -> Result<std::path::PathBuf> {
     let place = |kind: ErrorKind| Error::from(kind).at_path(open::shown(output));
-    if output.is_dir() {
+    if output.is_dir() || !names_file(output) {
         let reason = "the output is a directory: name a file in it".to_owned();
         return Err(place(ErrorKind::InvalidOption { reason }));
     }

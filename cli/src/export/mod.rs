@@ -175,6 +175,13 @@ pub fn format_of_name(path: &Path) -> Option<Format> {
     }
 }
 
+/// Whether the path ends with the name of a file: not with a slash, a `.` or a `..`, which only a directory can have there.
+pub fn names_file(path: &Path) -> bool {
+    // `Path` looks past a slash and a `.` at the end; the system does not.
+    let end = |name: &std::ffi::OsStr| path.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
+    path.file_name().is_some_and(end)
+}
+
 /// Where large temporary files go if nobody says: `$TMPDIR`, else `/var/tmp`, which unlike `/tmp` is seldom in memory.
 pub fn default_temp_dir() -> PathBuf {
     let var_tmp = Path::new("/var/tmp");

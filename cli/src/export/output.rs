@@ -9,8 +9,8 @@ use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::HELD_BACK;
 
-use super::Sink;
 use super::fault::io_error;
+use super::{Sink, names_file};
 
 /// Bytes of a compressed stream that are held back to the very end: the last ones of a gzip member's trailer or of a zstd
 /// frame's checksum, so that a stream without them ends inside a member or frame, however many were written.
@@ -50,6 +50,10 @@ impl Output {
                 let writer = Box::new(File::options().write(true).open(&path).map_err(opening)?);
                 return Ok(Output::Stream { writer, name: Some(path), held: Vec::new(), hold });
             }
+            None if !names_file(&path) => {
+                let reason = format!("{} does not end with the name of a file", path.display());
+                return Err(ErrorKind::InvalidOption { reason }.into());
+            }
             Some(_) => fs::canonicalize(&path).map_err(opening)?,
             None => path.clone(),
         };
@@ -57,11 +61,9 @@ impl Output {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(target.file_name().unwrap_or_default());
-        prefix.push(".");
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".partial");
+        // Short, as the output's own name may be as long as names can be.
+        builder.prefix(".wharfie-").suffix(".partial");
         // Not private as other temporary files: it is going to be the output.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
