@@ -1,14 +1,33 @@
 //! Ctrl-C: the first stops what runs, cleanly; the second ends the process at once.
 
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, Once};
+use std::thread;
+use std::time::Duration;
 
 use crate::drive::Cancel;
+use crate::export;
 
 static RUNNING: Mutex<Vec<Cancel>> = Mutex::new(Vec::new());
 static LISTEN: Once = Once::new();
 
 /// The exit status of a process that was interrupted: 128 and the number of SIGINT.
 pub(super) const STATUS: u8 = 130;
+
+/// How long the process waits at its end for files to be removed: where a disk hangs it ends all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn remove_unfinished() {
+    let (done, removed) = channel::<()>();
+    let remover = thread::Builder::new().spawn(move || {
+        export::remove_unfinished();
+        drop(done);
+    });
+    if remover.is_ok() {
+        // Only ever ends by time, or by the other end being dropped.
+        let _ = removed.recv_timeout(PATIENCE);
+    }
+}
 
 /// Has Ctrl-C stop this.
 pub(super) fn stops(cancel: &Cancel) {
@@ -24,6 +43,7 @@ pub(super) fn stops(cancel: &Cancel) {
         let _ = ctrlc::set_handler(|| {
             let Ok(running) = RUNNING.lock() else { return };
             if running.iter().all(Cancel::is_cancelled) {
+                remove_unfinished();
                 std::process::exit(i32::from(STATUS));
             }
             running.iter().for_each(Cancel::cancel);

@@ -9,6 +9,7 @@ mod fault;
 mod layers;
 mod output;
 mod spool;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,6 +30,7 @@ use self::blocks::Filler;
 use self::layers::Workshop;
 use self::output::Output;
 use self::spool::Spool;
+pub use self::unfinished::remove_unfinished;
 use crate::drive::Cancel;
 
 /// An image whose layers are files here; they need not have been verified.

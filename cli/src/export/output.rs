@@ -10,6 +10,7 @@ use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::HELD_BACK;
 
 use super::fault::io_error;
+use super::unfinished::{self, Entered};
 use super::{Sink, names_file};
 
 /// Bytes of a compressed stream that are held back to the very end: the last ones of a gzip member's trailer or of a zstd
@@ -19,7 +20,7 @@ const HELD_BACK_OF_BLOCK: usize = 4;
 /// An open output.
 pub(super) enum Output {
     /// A temporary file beside the target, removed unless it is committed.
-    File { temporary: NamedTempFile, target: PathBuf },
+    File { temporary: NamedTempFile, target: PathBuf, entered: Entered },
     /// A stream, and its bytes that are held back.
     Stream { writer: Box<dyn Write + Send>, name: Option<PathBuf>, held: Vec<u8>, hold: usize },
 }
@@ -67,12 +68,12 @@ impl Output {
         // Not private as other temporary files: it is going to be the output.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(dir).map_err(opening)?;
+        let (temporary, entered) = unfinished::enter(|| builder.tempfile_in(dir)).map_err(opening)?;
         if let Some(metadata) = existing {
             // Where that is not allowed, the file is its owner's all the same.
             let _ = temporary.as_file().set_permissions(metadata.permissions());
         }
-        Ok(Output::File { temporary, target })
+        Ok(Output::File { temporary, target, entered })
     }
 
     /// The file, if that is what it is.
@@ -86,7 +87,7 @@ impl Output {
     /// Adds bytes at the end.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
-            Output::File { temporary, target } => temporary
+            Output::File { temporary, target, .. } => temporary
                 .as_file_mut()
                 .write_all(bytes)
                 .map_err(|error| io_error("writing the output", Some(target), &error)),
@@ -109,7 +110,7 @@ impl Output {
         match self {
             // Not synced to the disk: what a power cut takes away can be exported again, and syncing costs more than
             // all the rest.
-            Output::File { temporary, target } => match temporary.persist(&target) {
+            Output::File { temporary, target, entered: _entered } => match temporary.persist(&target) {
                 Ok(_) => Ok(()),
                 Err(error) => Err(io_error("naming the output", Some(&target), &error.error)),
             },

@@ -1,0 +1,97 @@
+//! The outputs that have no name of their own yet, so that they are removed as well where nothing is dropped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::NamedTempFile;
+
+/// This process's.
+static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
+
+/// Removes the temporary file of every export that runs in this process. No other can begin, and none of those can go
+/// on, so this is the last that is done before the process ends.
+pub fn remove_unfinished() {
+    std::mem::forget(UNFINISHED.remove());
+}
+
+struct Unfinished(Mutex<BTreeSet<PathBuf>>);
+
+impl Unfinished {
+    fn paths(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(
+        &'static self,
+        make: impl FnOnce() -> io::Result<NamedTempFile>,
+    ) -> io::Result<(NamedTempFile, Entered)> {
+        // Held while it is made: there is no moment at which it is there and not in the list.
+        let mut paths = self.paths();
+        let file = make()?;
+        let path = file.path().to_owned();
+        paths.insert(path.clone());
+        Ok((file, Entered { list: self, path }))
+    }
+
+    /// Until what it gives is dropped, nothing is entered.
+    fn remove(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        let mut paths = self.paths();
+        for path in std::mem::take(&mut *paths) {
+            // It may have got its name, or be gone, since.
+            let _ = fs::remove_file(path);
+        }
+        paths
+    }
+}
+
+/// A temporary file's place in the list, until this is dropped.
+pub(super) struct Entered {
+    list: &'static Unfinished,
+    path: PathBuf,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.list.paths().remove(&self.path);
+    }
+}
+
+/// Makes a temporary file that [`remove_unfinished`] knows of.
+pub(super) fn enter(
+    make: impl FnOnce() -> io::Result<NamedTempFile>,
+) -> io::Result<(NamedTempFile, Entered)> {
+    UNFINISHED.enter(make)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unfinished_is_removed_and_nothing_else() {
+        // Not this process's own: other tests run beside this one.
+        static LIST: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
+        let dir = tempfile::tempdir().unwrap();
+        let enter = || LIST.enter(|| NamedTempFile::new_in(dir.path())).unwrap();
+        let names = || fs::read_dir(dir.path()).unwrap().count();
+        let (running, _entered) = enter();
+        let (done, entered) = enter();
+        done.persist(dir.path().join("done")).unwrap();
+        drop(entered);
+        // Named already, and still in the list.
+        let (named, _late) = enter();
+        named.persist(dir.path().join("named")).unwrap();
+        drop(enter());
+        assert_eq!(names(), 3);
+        drop(LIST.remove());
+        assert!(
+            !running.path().exists() && dir.path().join("done").exists() && dir.path().join("named").exists()
+        );
+        assert_eq!((names(), LIST.paths().len()), (2, 0));
+        assert!(LIST.enter(|| Err(io::ErrorKind::StorageFull.into())).is_err());
+        assert_eq!(LIST.paths().len(), 0);
+    }
+}
