@@ -143,7 +143,7 @@ impl Default for Retries {
             first_delay: Duration::from_millis(500),
             longest_delay: Duration::from_secs(30),
             longest_retry_after: Duration::from_secs(120),
-            progress: 1 << 20,
+            progress: 64 << 10,
         }
     }
 }
