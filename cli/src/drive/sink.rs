@@ -1,13 +1,16 @@
 //! Where the bytes of one blob go.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharfie_core::Digest;
 use wharfie_core::client::{ExchangeId, SinkFailure};
 
 use crate::store::Partial;
+
+/// Bytes after which the disk is set to work: what is written down meanwhile need not be waited for at the end.
+const WRITTEN_DOWN: u64 = 8 << 20;
 
 /// A partial file, written by one exchange at a time: one that was given up may be late, and then writes no more.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Sink {
     inner: Mutex<Inner>,
     /// Bytes that are there or, while they are read again, that have been.
     position: AtomicU64,
+    /// Whether the disk works on it now.
+    writing_down: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -43,6 +48,7 @@ impl Sink {
             size,
             inner: Mutex::new(Inner { partial: Some(partial), owner: None }),
             position: AtomicU64::new(have),
+            writing_down: Arc::default(),
         }
     }
 
@@ -99,8 +105,25 @@ impl Sink {
             return Err(Refusal::Superseded);
         };
         partial.file().write_all(bytes).map_err(|error| self.refusal(&error))?;
-        self.position.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let before = self.position.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if before / WRITTEN_DOWN != (before + bytes.len() as u64) / WRITTEN_DOWN {
+            self.write_down(partial);
+        }
         Ok(())
+    }
+
+    /// Has the disk begin with what is there, beside the download. Whether it works is found out at the end.
+    fn write_down(&self, partial: &Partial) {
+        if self.writing_down.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let done = Arc::clone(&self.writing_down);
+        let Ok(file) = partial.file().try_clone() else { return };
+        let begun = std::thread::Builder::new().name("wharfie-disk".to_owned()).spawn(move || {
+            let _ = file.sync_data();
+            done.store(false, Ordering::Release);
+        });
+        drop(begun);
     }
 
     /// The file, to become the blob. Whoever still writes is refused from now on.
