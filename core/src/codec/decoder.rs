@@ -2,9 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Codec, Codecs, Format, Needs, Progress};
+use super::{Block, Codec, Codecs, Format, Needs, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 
@@ -40,6 +41,7 @@ pub struct Decoder<'c> {
     codec: Option<(Format, Box<dyn Codec>)>,
     read: u64,
     written: u64,
+    reports_blocks: bool,
     failure: Option<Error>,
 }
 
@@ -56,6 +58,7 @@ impl<'c> Decoder<'c> {
             codec: None,
             read: 0,
             written: 0,
+            reports_blocks: false,
             failure: None,
         }
     }
@@ -94,7 +97,11 @@ impl<'c> Decoder<'c> {
                 return Ok(Progress { read, written, needs: Needs::Input });
             }
             let format = Format::detect(self.head.get(..self.filled).unwrap_or_default())?;
-            self.codec = Some((format, self.codecs.decoder(format, &self.limits)?));
+            let mut codec = self.codecs.decoder(format, &self.limits)?;
+            if self.reports_blocks {
+                codec.report_blocks();
+            }
+            self.codec = Some((format, codec));
         }
         let Some((_, codec)) = self.codec.as_mut() else {
             return Err(ErrorKind::Internal { reason: "a decoder without a codec".to_string() }.into());
@@ -143,6 +150,18 @@ impl Codec for Decoder<'_> {
 
     fn finish(&mut self, output: &mut [u8]) -> Result<Progress> {
         self.guarded(&[], output, true)
+    }
+
+    /// Before the format is known, `true`.
+    fn report_blocks(&mut self) -> bool {
+        self.reports_blocks = true;
+        self.codec.as_mut().is_none_or(|(_, codec)| codec.report_blocks())
+    }
+
+    fn take_blocks(&mut self, to: &mut Vec<Block>) {
+        if let Some((_, codec)) = &mut self.codec {
+            codec.take_blocks(to);
+        }
     }
 }
 

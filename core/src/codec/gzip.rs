@@ -8,7 +8,7 @@ use core::fmt;
 use miniz_oxide::deflate::core::create_comp_flags_from_zip_params;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output};
 
-use super::{Codec, Format, Inflate, Needs, Progress};
+use super::{Block, Codec, Format, Inflate, Needs, Progress};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes of the header that we write.
@@ -69,6 +69,11 @@ pub struct GzipDecoder<I> {
     /// Bytes of this member's data, modulo 2^32.
     len: u32,
     position: u64,
+    written: u64,
+    /// `None` if no one asked for them.
+    blocks: Option<Vec<Block>>,
+    /// Where the deflate data of this member begins: compressed byte, decoded byte.
+    body: (u64, u64),
 }
 
 impl<I: Inflate> GzipDecoder<I> {
@@ -83,6 +88,20 @@ impl<I: Inflate> GzipDecoder<I> {
             crc: crc32fast::Hasher::new(),
             len: 0,
             position: 0,
+            written: 0,
+            blocks: None,
+            body: (0, 0),
+        }
+    }
+
+    /// Notes the blocks that the inflater has come by, from where the member stands in the file.
+    fn note_blocks(&mut self) {
+        let Some(blocks) = &mut self.blocks else { return };
+        let from = blocks.len();
+        self.inflate.take_blocks(blocks);
+        let (bytes_in, bytes_out) = self.body;
+        for block in blocks.iter_mut().skip(from) {
+            *block = block.moved(bytes_in.saturating_mul(8), bytes_out);
         }
     }
 
@@ -185,6 +204,9 @@ impl<I: Inflate> GzipDecoder<I> {
             Part::Body => Part::Body,
         };
         self.position += 1;
+        if self.part == Part::Body {
+            self.body = (self.position, self.written);
+        }
         Ok(())
     }
 }
@@ -211,8 +233,10 @@ impl<I: Inflate> Codec for GzipDecoder<I> {
             self.crc.update(made);
             self.len = self.len.wrapping_add(made.len() as u32);
             self.position += step.read as u64;
+            self.written += step.written as u64;
             read += step.read;
             written += step.written;
+            self.note_blocks();
             if step.done {
                 self.part = Part::Trailer(0);
             } else if written == output.len() {
@@ -235,6 +259,18 @@ impl<I: Inflate> Codec for GzipDecoder<I> {
             Part::Body => Err(self.corrupt("it ends inside the data")),
             Part::Trailer(_) => Err(self.corrupt("it ends inside a trailer")),
             _ => Err(self.corrupt("it ends inside a header")),
+        }
+    }
+
+    fn report_blocks(&mut self) -> bool {
+        let reports = self.inflate.report_blocks();
+        self.blocks = reports.then(Vec::new);
+        reports
+    }
+
+    fn take_blocks(&mut self, to: &mut Vec<Block>) {
+        if let Some(blocks) = &mut self.blocks {
+            to.append(blocks);
         }
     }
 }

@@ -47,12 +47,14 @@
 mod decoder;
 mod gzip;
 mod identity;
+mod inflate;
 mod soft;
 #[cfg(test)]
 mod tests;
 mod zstd;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{ErrorKind, Result};
@@ -61,6 +63,7 @@ use crate::limits::Limits;
 pub use decoder::{Decoder, FormatMismatch};
 pub use gzip::{GZIP_HEADER_BYTES, GzipDecoder, GzipEncoder, gzip_header, gzip_trailer};
 pub use identity::Identity;
+pub use inflate::Block;
 pub use soft::{SoftCodecs, SoftInflate};
 pub use zstd::ZstdDecoder;
 
@@ -104,6 +107,16 @@ pub trait Codec: Send {
     /// # Errors
     /// A decoder: `corrupt_stream` where the stream is cut short.
     fn finish(&mut self, output: &mut [u8]) -> Result<Progress>;
+
+    /// Asks a decoder, before its first step, to note the deflate blocks that it decodes, for [`Codec::take_blocks`].
+    /// Answers `false` if there will be none: what is no deflate has none, nor has a host's inflater that cannot tell.
+    fn report_blocks(&mut self) -> bool {
+        false
+    }
+
+    /// Moves to the end of `to` the blocks that have been decoded whole since the last call, in their order, the
+    /// smallest left out ([`Block::MIN_BYTES`]). Positions count over all that was taken and given since the first step.
+    fn take_blocks(&mut self, _to: &mut Vec<Block>) {}
 }
 
 impl<C: Codec + ?Sized> Codec for Box<C> {
@@ -113,6 +126,14 @@ impl<C: Codec + ?Sized> Codec for Box<C> {
 
     fn finish(&mut self, output: &mut [u8]) -> Result<Progress> {
         (**self).finish(output)
+    }
+
+    fn report_blocks(&mut self) -> bool {
+        (**self).report_blocks()
+    }
+
+    fn take_blocks(&mut self, to: &mut Vec<Block>) {
+        (**self).take_blocks(to);
     }
 }
 
@@ -126,6 +147,16 @@ pub trait Inflate: Send {
 
     /// Begins a new stream.
     fn reset(&mut self);
+
+    /// Asks for the blocks to be noted, as [`Codec::report_blocks`] does. It holds for the streams after a
+    /// [`Inflate::reset`] too.
+    fn report_blocks(&mut self) -> bool {
+        false
+    }
+
+    /// Moves to the end of `to` the blocks that have been decoded whole since the last call, as [`Codec::take_blocks`]
+    /// does. Positions count from the beginning of the stream; they are asked for before the next one begins.
+    fn take_blocks(&mut self, _to: &mut Vec<Block>) {}
 }
 
 /// What one step of an [`Inflate`] did.
