@@ -7,6 +7,8 @@ pub mod console;
 pub mod credentials;
 pub mod drive;
 pub mod export;
+mod fault;
+pub mod layers;
 pub mod layout;
 pub mod sample;
 pub mod store;

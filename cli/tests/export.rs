@@ -19,9 +19,8 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use wharfie::codec::NativeCodecs;
 use wharfie::drive::Cancel;
-use wharfie::export::{
-    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name, names_file,
-};
+use wharfie::export::{ExportOptions, Report, Sink, export, format_of_name, names_file};
+use wharfie::layers::{LocalImage, LocalLayer, Progress};
 use wharfie_core::codec::{Codec, Codecs, Decoder, Format, Needs, SoftCodecs};
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::{Options, Order};

@@ -1,8 +1,6 @@
 //! `export`
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
@@ -12,16 +10,13 @@ use wharfie_core::merge::{Options, Order};
 use wharfie_core::tar::Mtime;
 
 use super::args::{ExportArgs, FormatArg, OrderArg};
+use super::interrupt;
+use super::layers::{self, Shown};
 use super::open::{self, Opened};
-use super::{interrupt, watch};
-use crate::console::{Bytes, Console, Task};
+use crate::console::{Bytes, Console};
 use crate::drive::Cancel;
-use crate::export::{
-    ExportOptions, LocalImage, LocalLayer, Progress, Report, Sink, export, format_of_name, names_file,
-};
-
-/// Warnings of one kind that are shown one by one.
-const SHOWN: u64 = 5;
+use crate::export::{ExportOptions, Report, Sink, export, format_of_name, names_file};
+use crate::layers::LocalImage;
 
 /// `export IMAGE -o FILE`
 pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
@@ -56,12 +51,12 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
 
     let image = &arguments.image;
     let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Layers), console)?;
-    let local = local(&opened)?;
+    let local = layers::local(&opened)?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
     let report = export(&local, &options, sink, &progress).map_err(|error| opened.failed(error, console))?;
     drop(progress);
-    warn(&report, console);
+    layers::warn(&report.warnings, &report.layers, console);
     if arguments.json {
         console.json(&report_json(&opened, &local, &report));
         return Ok(());
@@ -116,122 +111,7 @@ fn checked(output: &Path) -> Result<std::path::PathBuf> {
     Ok(output.to_owned())
 }
 
-/// The layers of an image, with the files that hold them.
-fn local(opened: &Opened) -> Result<LocalImage> {
-    let image = opened.image()?;
-    let place = |error: Error| error.in_image(&opened.name);
-    if let Some(manifest) = opened.document(&image.manifest)?.manifest() {
-        manifest.check_image().map_err(place)?;
-    }
-    let diff_ids = match &image.config {
-        Some(_) => Some(opened.config(image)?.diff_ids),
-        None => None,
-    };
-    let layers = image
-        .layers
-        .iter()
-        .map(|layer| LocalLayer { descriptor: layer.clone(), path: opened.layout.blob_path(&layer.digest) })
-        .collect();
-    Ok(LocalImage { layers, diff_ids })
-}
-
-/// Bars for each layer and for the output.
-struct Shown<'a> {
-    console: &'a Console,
-    image: &'a LocalImage,
-    layers: Mutex<BTreeMap<usize, Task>>,
-    output: Mutex<Option<Task>>,
-}
-
-impl<'a> Shown<'a> {
-    fn new(console: &'a Console, image: &'a LocalImage) -> Shown<'a> {
-        Shown { console, image, layers: Mutex::default(), output: Mutex::default() }
-    }
-}
-
-impl Progress for Shown<'_> {
-    fn decoded(&self, layer: usize, position: u64, size: u64) {
-        let Ok(mut layers) = self.layers.lock() else { return };
-        let digest = self.image.layers.get(layer).map(|layer| watch::short(&layer.descriptor.digest));
-        let id = digest.unwrap_or_else(|| layer.to_string());
-        let task = layers.entry(layer).or_insert_with(|| self.console.task("reading", &id, 0, Some(size)));
-        task.position(position);
-        if position >= size
-            && let Some(task) = layers.remove(&layer)
-        {
-            task.done(size);
-        }
-    }
-
-    fn written(&self, position: u64, size: u64) {
-        let Ok(mut output) = self.output.lock() else { return };
-        let task = output.get_or_insert_with(|| self.console.task("writing", "the root", 0, Some(size)));
-        task.position(position);
-        if position >= size
-            && let Some(task) = output.take()
-        {
-            task.done(size);
-        }
-    }
-}
-
-fn warn(report: &Report, console: &Console) {
-    let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
-    for warning in report.warnings.iter() {
-        let count = shown.entry(warning.kind.code()).or_default();
-        *count += 1;
-        if *count <= SHOWN {
-            console.warn(&format!(
-                "layer {}, {}: {}",
-                warning.layer,
-                warning.path.escape_ascii(),
-                warning.kind
-            ));
-        }
-    }
-    for kind in wharfie_core::merge::WarningKind::ALL {
-        let count = report.warnings.count(*kind);
-        if count > SHOWN {
-            console.warn(&format!("and {} more: {kind}", count - SHOWN));
-        }
-    }
-    for (position, layer) in report.layers.iter().enumerate() {
-        if let Some(mismatch) = &layer.mismatch {
-            console.warn(&format!("layer {position}: {mismatch}"));
-        }
-    }
-}
-
 fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
-    let layers: Vec<_> = report
-        .layers
-        .iter()
-        .zip(&image.layers)
-        .map(|(layer, local)| {
-            json!({
-                "digest": local.descriptor.digest.to_string(),
-                "diffId": layer.diff_id.to_string(),
-                "tarBytes": layer.tar_bytes,
-                "format": layer.format.name(),
-            })
-        })
-        .collect();
-    let warnings: Vec<_> = report
-        .warnings
-        .iter()
-        .map(|warning| {
-            json!({
-                "code": warning.kind.code(), "layer": warning.layer,
-                "entry": warning.path.escape_ascii().to_string(), "byte": warning.byte,
-            })
-        })
-        .collect();
-    let notes: serde_json::Map<_, _> = report
-        .counts
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(note, count)| (note.code().to_owned(), json!(count)))
-        .collect();
     json!({
         "event": "exported",
         "name": opened.name,
@@ -240,8 +120,8 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "tarBytes": report.tar_bytes,
         "bytes": report.bytes,
         "seconds": report.elapsed.as_secs_f64(),
-        "layers": layers,
-        "warnings": warnings,
-        "notes": notes,
+        "layers": layers::layers_json(image, &report.layers),
+        "warnings": layers::warnings_json(&report.warnings),
+        "notes": layers::notes_json(&report.counts),
     })
 }

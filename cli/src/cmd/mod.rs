@@ -6,6 +6,7 @@ mod export;
 mod generate;
 mod inspect;
 mod interrupt;
+mod layers;
 mod list;
 mod open;
 mod output;

@@ -16,7 +16,7 @@ use rustls_platform_verifier::Verifier;
 use wharfie_core::client::Tls;
 use wharfie_core::error::{ErrorKind, Result};
 
-use crate::store::io_error;
+use crate::fault::io_error;
 
 /// The trusted certificates.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Trust {
                 wharfie_core::Error::from(ErrorKind::InvalidOption { reason })
             };
             let bytes =
-                std::fs::read(path).map_err(|error| io_error("reading certificates", path, &error))?;
+                std::fs::read(path).map_err(|error| io_error("reading certificates", Some(path), &error))?;
             for certificate in CertificateDer::pem_slice_iter(&bytes) {
                 extra.push(certificate.map_err(|error: pem::Error| invalid(&error.to_string()))?);
             }

@@ -13,10 +13,10 @@ use libdeflater::{CompressionLvl, Compressor};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
-use super::fault::io_error;
 use super::output::Output;
-use super::spool::Spool;
 use crate::drive::Cancel;
+use crate::fault::io_error;
+use crate::layers::Spool;
 
 #[cfg(test)]
 mod tests;

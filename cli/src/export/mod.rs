@@ -5,10 +5,7 @@
 //! ranges of which layers make it, in an order that hangs on nothing but the image and the options (L26).
 
 mod blocks;
-mod fault;
-mod layers;
 mod output;
-mod spool;
 mod unfinished;
 
 use std::collections::BTreeMap;
@@ -19,37 +16,19 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharfie_core::Digest;
-use wharfie_core::codec::{Format, FormatMismatch};
+use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::image::Descriptor;
 use wharfie_core::merge::{LayerUse, Op, Options, Order, Plan, Resolver, Warnings, check_layer_count};
 use wharfie_core::tar::Counts;
 
 use self::blocks::Filler;
-use self::layers::Workshop;
 use self::output::Output;
-use self::spool::Spool;
 pub use self::unfinished::remove_unfinished;
 use crate::drive::Cancel;
-
-/// An image whose layers are files here; they need not have been verified.
-#[derive(Clone, Debug)]
-pub struct LocalImage {
-    /// From the bottom, as in the manifest.
-    pub layers: Vec<LocalLayer>,
-    /// `rootfs.diff_ids` of the config; `None` where there are none (schema 1): then they are computed and reported.
-    pub diff_ids: Option<Vec<Digest>>,
-}
-
-/// A layer's blob in a file.
-#[derive(Clone, Debug)]
-pub struct LocalLayer {
-    /// What the manifest says of it.
-    pub descriptor: Descriptor,
-    /// The file that holds it.
-    pub path: PathBuf,
-}
+use crate::fault;
+use crate::layers::{
+    LayerReport, LocalImage, Progress, Spool, Workshop, check_space, decode, default_temp_dir,
+};
 
 /// What is chosen about an export.
 #[derive(Clone, Debug)]
@@ -112,22 +91,6 @@ impl Sink {
     }
 }
 
-/// Who is told how far it has come. Called from several threads, some hundred times a second at most.
-pub trait Progress: Sync {
-    /// So many bytes of a layer's blob have been read and decoded; all of them, and verified, when it is its size.
-    fn decoded(&self, layer: usize, position: u64, size: u64) {
-        let _ = (layer, position, size);
-    }
-
-    /// So many bytes of the tar, of so many, have been written or compressed.
-    fn written(&self, position: u64, size: u64) {
-        let _ = (position, size);
-    }
-}
-
-/// Nobody.
-impl Progress for () {}
-
 /// What came of an export.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -146,20 +109,6 @@ pub struct Report {
     pub counts: Counts,
     /// How long it took.
     pub elapsed: Duration,
-}
-
-/// What is known of a layer that was decoded.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LayerReport {
-    /// The digest of its tar, computed and, where the config has one, checked.
-    pub diff_id: Digest,
-    /// Bytes of its tar.
-    pub tar_bytes: u64,
-    /// Its compression.
-    pub format: Format,
-    /// Whether its media type says another one (L20).
-    pub mismatch: Option<FormatMismatch>,
 }
 
 /// The compression that a file's name asks for: `.tar`, `.tar.gz`, `.tgz`, `.tar.zst`, `.tzst`.
@@ -184,15 +133,6 @@ pub fn names_file(path: &Path) -> bool {
     path.file_name().is_some_and(end)
 }
 
-/// Where large temporary files go if nobody says: `$TMPDIR`, else `/var/tmp`, which unlike `/tmp` is seldom in memory.
-pub fn default_temp_dir() -> PathBuf {
-    let var_tmp = Path::new("/var/tmp");
-    if cfg!(unix) && std::env::var_os("TMPDIR").is_none_or(|dir| dir.is_empty()) && var_tmp.is_dir() {
-        return var_tmp.to_owned();
-    }
-    std::env::temp_dir()
-}
-
 /// Writes the flattened root of `image` to `sink`.
 ///
 /// # Errors
@@ -211,7 +151,7 @@ pub fn export(
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The output is opened first: what cannot be written need not be decoded.
     let output = Output::open(sink, options.format)?;
-    spool::check_space(&image.layers, &temp_dir)?;
+    check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let workshop = Workshop {
         limits: &options.merge.limits,
@@ -222,7 +162,7 @@ pub fn export(
     };
     let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
     let (mut spools, mut layers) = (Vec::new(), Vec::new());
-    for decoded in layers::decode(image, &workshop)? {
+    for decoded in decode(image, &workshop)? {
         resolver.supply(decoded.index)?;
         spools.push(Some(decoded.spool));
         layers.push(decoded.report);

@@ -10,7 +10,8 @@ use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Config, Descriptor, Document, View};
 use wharfie_core::{Algorithm, Digest, Limits};
 
-use super::{Store, io_error};
+use super::Store;
+use crate::fault::io_error;
 
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,7 +181,7 @@ impl Store {
         }
         let remove = |path: &Path| match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound && !what.dry_run => {
-                Err(io_error("cleaning the store", path, &error))
+                Err(io_error("cleaning the store", Some(path), &error))
             }
             _ => Ok(()),
         };
@@ -305,7 +306,7 @@ impl Store {
 
 /// The files of a directory with their sizes; none if it is missing.
 fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
-    let failed = |error: &std::io::Error| io_error("reading the store", dir, error);
+    let failed = |error: &std::io::Error| io_error("reading the store", Some(dir), error);
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -7,8 +7,9 @@ use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Error, Limits, Reference};
 
+use super::Store;
 use super::lock::Held;
-use super::{Store, io_error};
+use crate::fault::io_error;
 
 /// Of a new store.
 pub(super) const EMPTY: &str =
@@ -87,7 +88,7 @@ impl Store {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => EMPTY.as_bytes().to_vec(),
-            Err(error) => return Err(io_error("reading the store's index", &path, &error)),
+            Err(error) => return Err(io_error("reading the store's index", Some(&path), &error)),
         };
         let invalid = |reason: String| {
             Error::from(ErrorKind::InvalidDocument { document: "index", reason })

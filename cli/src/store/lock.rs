@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use wharfie_core::error::{ErrorKind, Result};
 
-use super::io_error;
+use crate::fault::io_error;
 
 fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
@@ -15,7 +15,7 @@ fn open(path: &Path) -> Result<File> {
         .read(true)
         .write(true)
         .open(path)
-        .map_err(|error| io_error("locking the store", path, &error))
+        .map_err(|error| io_error("locking the store", Some(path), &error))
 }
 
 /// A share in a store: while it lives, nobody prunes.
@@ -36,7 +36,7 @@ impl Lease {
         match file.lock_shared() {
             // Some network file systems have no locks: one user at a time is all that they are good for.
             Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
-            Err(error) => return Err(io_error("locking the store", &path, &error)),
+            Err(error) => return Err(io_error("locking the store", Some(&path), &error)),
             Ok(()) => {}
         }
         Ok(Lease(Some(Mutex::new(Share { file, path }))))
@@ -64,7 +64,7 @@ impl Lease {
             return Err(kind.into());
         };
         let share = share.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let failed = |error: &std::io::Error| io_error("locking the store", &share.path, error);
+        let failed = |error: &std::io::Error| io_error("locking the store", Some(&share.path), error);
         // Not every system turns a shared lock into an exclusive one.
         share.file.unlock().map_err(|error| failed(&error))?;
         let done = match share.file.try_lock() {
@@ -91,7 +91,7 @@ impl Held {
         let file = open(path)?;
         match file.lock() {
             Err(error) if error.kind() != std::io::ErrorKind::Unsupported => {
-                Err(io_error("locking the store", path, &error))
+                Err(io_error("locking the store", Some(path), &error))
             }
             _ => Ok(Held(file)),
         }

@@ -18,7 +18,6 @@
 
 mod census;
 mod index;
-mod io;
 mod lock;
 mod partial;
 #[cfg(test)]
@@ -34,8 +33,8 @@ use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document};
 use wharfie_core::{Digest, Error, Limits, MediaType, Reference};
 
+use crate::fault::io_error;
 pub use census::{Census, Image, Prune, Pruned};
-pub use io::io_error;
 pub use partial::{Claim, Partial};
 
 /// The content of `oci-layout`.
@@ -69,8 +68,8 @@ impl Store {
     /// # Errors
     /// `local_io`, `permission_denied`; `invalid_option` if the directory holds something that is no OCI layout.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Store> {
-        let root =
-            std::path::absolute(dir.into()).map_err(|e| io_error("opening the store", Path::new("."), &e))?;
+        let root = std::path::absolute(dir.into())
+            .map_err(|e| io_error("opening the store", Some(Path::new(".")), &e))?;
         let found = check_layout(&root)?;
         let lease = match lay(&root, found).and_then(|()| lock::Lease::take(&root)) {
             Ok(lease) => lease,
@@ -115,7 +114,7 @@ impl Store {
         match File::open(&path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("reading a blob", &path, &error).in_blob(*digest)),
+            Err(error) => Err(io_error("reading a blob", Some(&path), &error).in_blob(*digest)),
         }
     }
 
@@ -127,7 +126,7 @@ impl Store {
         let Some(file) = self.open_blob(digest)? else { return Ok(None) };
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
-            io_error("reading a document", &self.blob_path(digest), &error).in_blob(*digest)
+            io_error("reading a document", Some(&self.blob_path(digest)), &error).in_blob(*digest)
         })?;
         if bytes.len() as u64 > limit {
             return Err(Error::from(ErrorKind::LimitExceeded { limit: "document_bytes", value: limit })
@@ -209,7 +208,7 @@ impl Store {
                 Error::from(ErrorKind::NoSpace { needed, available: self.available() })
                     .at_path(path.display().to_string())
             }
-            _ => io_error("writing to the store", path, error),
+            _ => io_error("writing to the store", Some(path), error),
         };
         let write = || -> std::io::Result<()> {
             if let Some(dir) = path.parent() {
@@ -286,7 +285,7 @@ fn check_layout(root: &Path) -> Result<bool> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return refuse("is no directory"),
-        Err(error) => return Err(io_error("opening the store", &marker, &error)),
+        Err(error) => return Err(io_error("opening the store", Some(&marker), &error)),
     }
     match fs::read_dir(root) {
         Ok(entries) => {
@@ -302,14 +301,14 @@ fn check_layout(root: &Path) -> Result<bool> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("is no directory"),
-        Err(error) => Err(io_error("opening the store", root, &error)),
+        Err(error) => Err(io_error("opening the store", Some(root), &error)),
     }
 }
 
 /// Makes what is missing of a store.
 fn lay(root: &Path, found: bool) -> Result<()> {
     for dir in [root.join("blobs").join("sha256"), root.join("ingest")] {
-        fs::create_dir_all(&dir).map_err(|error| io_error("making the store", &dir, &error))?;
+        fs::create_dir_all(&dir).map_err(|error| io_error("making the store", Some(&dir), &error))?;
     }
     if !found {
         for (name, content) in [("index.json", index::EMPTY), ("oci-layout", LAYOUT)] {
@@ -324,7 +323,7 @@ fn lay(root: &Path, found: bool) -> Result<()> {
                     Ok(_) => Ok(()),
                 }
             };
-            write().map_err(|error| io_error("making the store", &path, &error))?;
+            write().map_err(|error| io_error("making the store", Some(&path), &error))?;
         }
     }
     Ok(())

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use wharfie_core::Digest;
 use wharfie_core::error::{ErrorKind, Result};
 
-use super::{Store, io_error};
+use super::Store;
+use crate::fault::io_error;
 
 /// What came of asking for a blob.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ impl Store {
             return Ok(Claim::Present(found));
         }
         let path = self.partial_path(digest);
-        let failed = |error: &std::io::Error| io_error("writing to the store", &path, error).in_blob(*digest);
+        let failed =
+            |error: &std::io::Error| io_error("writing to the store", Some(&path), error).in_blob(*digest);
         loop {
             let file = OpenOptions::new()
                 .create(true)
@@ -97,8 +99,10 @@ impl Partial {
     /// `local_io`
     #[allow(clippy::len_without_is_empty, reason = "an empty one is one like any other")]
     pub fn len(&self) -> Result<u64> {
-        let meta =
-            self.file.metadata().map_err(|error| io_error("reading from the store", &self.path, &error))?;
+        let meta = self
+            .file
+            .metadata()
+            .map_err(|error| io_error("reading from the store", Some(&self.path), &error))?;
         Ok(meta.len())
     }
 
@@ -107,8 +111,9 @@ impl Partial {
     /// # Errors
     /// `local_io`
     pub fn truncate(&self, len: u64) -> Result<()> {
-        let failed =
-            |error: std::io::Error| io_error("writing to the store", &self.path, &error).in_blob(self.digest);
+        let failed = |error: std::io::Error| {
+            io_error("writing to the store", Some(&self.path), &error).in_blob(self.digest)
+        };
         self.file.set_len(len).map_err(failed)?;
         (&self.file).seek(SeekFrom::Start(len)).map_err(failed)?;
         Ok(())
@@ -132,7 +137,9 @@ impl Partial {
             }
             fs::rename(&self.path, &self.target)
         };
-        rename().map_err(|error| io_error("writing to the store", &self.target, &error).in_blob(self.digest))
+        rename().map_err(|error| {
+            io_error("writing to the store", Some(&self.target), &error).in_blob(self.digest)
+        })
     }
 }
 

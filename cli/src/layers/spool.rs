@@ -8,11 +8,11 @@ use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
 
 use super::LocalLayer;
-use super::fault::{available_space, io_error};
+use crate::fault::{available_space, io_error};
 
 /// The bytes of one decoded layer: a temporary file that has no name, or the blob itself where it is not compressed.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: File,
     path: PathBuf,
     len: u64,
@@ -20,19 +20,19 @@ pub(super) struct Spool {
 
 impl Spool {
     /// A new one in `dir`.
-    pub(super) fn new(dir: &Path) -> Result<Spool> {
+    pub(crate) fn new(dir: &Path) -> Result<Spool> {
         let file = tempfile::tempfile_in(dir)
             .map_err(|error| io_error("making a temporary file", Some(dir), &error))?;
         Ok(Spool { file, path: dir.to_owned(), len: 0 })
     }
 
     /// The blob itself, of a layer that is not compressed.
-    pub(super) fn of_blob(file: File, layer: &LocalLayer) -> Spool {
+    pub(crate) fn of_blob(file: File, layer: &LocalLayer) -> Spool {
         Spool { file, path: layer.path.clone(), len: layer.descriptor.size }
     }
 
     /// Adds bytes at the end.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.len += bytes.len() as u64;
         self.file
             .write_all(bytes)
@@ -40,12 +40,12 @@ impl Spool {
     }
 
     /// How many bytes it holds.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Fills `buffer` from `offset` on.
-    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         read_exact_at(&self.file, buffer, offset)
             .map_err(|error| io_error("reading a decoded layer", Some(&self.path), &error))
     }
@@ -79,7 +79,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
 ///
 /// # Errors
 /// `no_space`.
-pub(super) fn check_space(layers: &[LocalLayer], dir: &Path) -> Result<()> {
+pub(crate) fn check_space(layers: &[LocalLayer], dir: &Path) -> Result<()> {
     let Some(available) = available_space(dir) else { return Ok(()) };
     let needed =
         layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(least_decoded_size(layer).unwrap_or(0)));

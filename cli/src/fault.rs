@@ -6,7 +6,7 @@ use std::path::Path;
 use wharfie_core::error::{Error, ErrorKind};
 
 /// `operation` as in `writing the output`, on `path` where there is one.
-pub(super) fn io_error(operation: &'static str, path: Option<&Path>, error: &io::Error) -> Error {
+pub(crate) fn io_error(operation: &'static str, path: Option<&Path>, error: &io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             let dir = |path: &Path| path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
@@ -26,13 +26,13 @@ pub(super) fn io_error(operation: &'static str, path: Option<&Path>, error: &io:
 }
 
 /// Bytes that this user may still write where `dir` is.
-pub(super) fn available_space(dir: &Path) -> Option<u64> {
+pub(crate) fn available_space(dir: &Path) -> Option<u64> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     fs4::available_space(dir).ok()
 }
 
 /// Whether both are on one file system, as far as that can be known.
-pub(super) fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
+pub(crate) fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

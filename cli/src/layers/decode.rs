@@ -15,11 +15,11 @@ use wharfie_core::error::{Error, ErrorKind, Place, Result};
 use wharfie_core::merge::{LayerIndex, Scan};
 use wharfie_core::{Algorithm, Digest, Limits};
 
-use super::fault::io_error;
 use super::spool::Spool;
 use super::{LayerReport, LocalImage, LocalLayer, Progress};
 use crate::codec::{NativeCodecs, NativeHashes};
 use crate::drive::Cancel;
+use crate::fault::io_error;
 
 /// Bytes of a piece on its way.
 const PIECE: usize = 256 << 10;
@@ -29,23 +29,23 @@ const PIECES: usize = 4;
 const LANES: usize = 16;
 
 /// A layer that is what it should be.
-pub(super) struct Decoded {
-    pub(super) index: LayerIndex,
-    pub(super) spool: Spool,
-    pub(super) report: LayerReport,
+pub(crate) struct Decoded {
+    pub(crate) index: LayerIndex,
+    pub(crate) spool: Spool,
+    pub(crate) report: LayerReport,
 }
 
 /// What all layers have in common.
-pub(super) struct Workshop<'w> {
-    pub(super) limits: &'w Limits,
-    pub(super) temp_dir: &'w Path,
-    pub(super) cancel: &'w Cancel,
-    pub(super) progress: &'w dyn Progress,
-    pub(super) jobs: usize,
+pub(crate) struct Workshop<'w> {
+    pub(crate) limits: &'w Limits,
+    pub(crate) temp_dir: &'w Path,
+    pub(crate) cancel: &'w Cancel,
+    pub(crate) progress: &'w dyn Progress,
+    pub(crate) jobs: usize,
 }
 
 /// Decodes all of them. Of several failures, the lowest layer's is told.
-pub(super) fn decode(image: &LocalImage, workshop: &Workshop<'_>) -> Result<Vec<Decoded>> {
+pub(crate) fn decode(image: &LocalImage, workshop: &Workshop<'_>) -> Result<Vec<Decoded>> {
     let mut order: Vec<usize> = (0..image.layers.len()).collect();
     // The largest first, so that none is left over when all others are done.
     order.sort_by_key(|layer| std::cmp::Reverse(image.layers[*layer].descriptor.size));

@@ -1,0 +1,71 @@
+//! The layers of an image on this disk: all decoded side by side, each once, into unnamed temporary files, and scanned,
+//! hashed and checked on the way (L23).
+
+mod decode;
+mod spool;
+
+use std::path::{Path, PathBuf};
+
+use wharfie_core::Digest;
+use wharfie_core::codec::{Format, FormatMismatch};
+use wharfie_core::image::Descriptor;
+
+pub(crate) use self::decode::{Workshop, decode};
+pub(crate) use self::spool::{Spool, check_space};
+
+/// An image whose layers are files here; they need not have been verified.
+#[derive(Clone, Debug)]
+pub struct LocalImage {
+    /// From the bottom, as in the manifest.
+    pub layers: Vec<LocalLayer>,
+    /// `rootfs.diff_ids` of the config; `None` where there are none (schema 1): then they are computed and reported.
+    pub diff_ids: Option<Vec<Digest>>,
+}
+
+/// A layer's blob in a file.
+#[derive(Clone, Debug)]
+pub struct LocalLayer {
+    /// What the manifest says of it.
+    pub descriptor: Descriptor,
+    /// The file that holds it.
+    pub path: PathBuf,
+}
+
+/// Who is told how far it has come. Called from several threads, some hundred times a second at most.
+pub trait Progress: Sync {
+    /// So many bytes of a layer's blob have been read and decoded; all of them, and verified, when it is its size.
+    fn decoded(&self, layer: usize, position: u64, size: u64) {
+        let _ = (layer, position, size);
+    }
+
+    /// So many bytes of the tar, of so many, have been written or compressed.
+    fn written(&self, position: u64, size: u64) {
+        let _ = (position, size);
+    }
+}
+
+/// Nobody.
+impl Progress for () {}
+
+/// What is known of a layer that was decoded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LayerReport {
+    /// The digest of its tar, computed and, where the config has one, checked.
+    pub diff_id: Digest,
+    /// Bytes of its tar.
+    pub tar_bytes: u64,
+    /// Its compression.
+    pub format: Format,
+    /// Whether its media type says another one (L20).
+    pub mismatch: Option<FormatMismatch>,
+}
+
+/// Where large temporary files go if nobody says: `$TMPDIR`, else `/var/tmp`, which unlike `/tmp` is seldom in memory.
+pub fn default_temp_dir() -> PathBuf {
+    let var_tmp = Path::new("/var/tmp");
+    if cfg!(unix) && std::env::var_os("TMPDIR").is_none_or(|dir| dir.is_empty()) && var_tmp.is_dir() {
+        return var_tmp.to_owned();
+    }
+    std::env::temp_dir()
+}
