@@ -411,6 +411,32 @@ error_kinds! {
         /// Why.
         reason: String,
     }
+    /// A pattern for paths that cannot be read.
+    #[error("invalid pattern `{pattern}`: {reason} (at byte {at})")]
+    InvalidPattern = "invalid_pattern" {
+        /// What was given, escaped; its beginning if it is long.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+        /// Where, counted from 0.
+        at: u64,
+    }
+    /// A map of owners that cannot be read, or makes no sense.
+    #[error("invalid id map `{input}`: {reason}")]
+    InvalidIdMap = "invalid_id_map" {
+        /// The range that is wrong.
+        input: String,
+        /// What is wrong with it.
+        reason: String,
+    }
+    /// An owner or a group that the map of owners does not cover.
+    #[error("{what} {id} is in no range of the {what} map")]
+    UnmappedId = "unmapped_id" {
+        /// `uid` or `gid`.
+        what: &'static str,
+        /// The number in the image.
+        id: u64,
+    }
     /// A name of a transport that is known and not supported.
     #[error("transport `{transport}` is not supported: {reason}")]
     UnsupportedTransport = "unsupported_transport" {
@@ -613,6 +639,11 @@ impl ErrorKind {
             ErrorKind::ConnectionFailed { .. } | ErrorKind::TimedOut { .. } => {
                 "try again: what was fetched is kept, and the next run goes on from there"
             }
+            ErrorKind::InvalidIdMap { .. } => "a range is CONTAINER:HOST:SIZE, as in 0:100000:65536",
+            ErrorKind::UnmappedId { what: "uid", .. } => {
+                "cover it with another range: --uid-map CONTAINER:HOST:SIZE"
+            }
+            ErrorKind::UnmappedId { .. } => "cover it with another range: --gid-map CONTAINER:HOST:SIZE",
             ErrorKind::Internal { .. } => {
                 "this is a bug in Wharfie: please report it with the command that you ran"
             }

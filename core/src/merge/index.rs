@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::id_map::{IdMaps, Look};
 use super::warning::{WarningKind, Warnings};
 use super::whiteout::{self, Role};
 use crate::digest::Digest;
@@ -306,6 +307,16 @@ impl LayerIndex {
             mtime: Mtime { seconds: row.seconds, nanos: row.nanos },
             xattrs: self.extra(row).map(|extra| extra.xattrs.clone()).unwrap_or_default(),
         }
+    }
+
+    /// What mapping the owners in a row's metadata comes to.
+    pub(super) fn look(&self, row: &Row, maps: &IdMaps) -> Result<Look> {
+        if maps.is_empty() {
+            return Ok(Look::default());
+        }
+        let owner = (maps.user(row.uid)?, maps.group(row.gid)?);
+        let look = self.extra(row).map_or(Ok(Look::default()), |extra| maps.look(&extra.xattrs))?;
+        Ok(Look { changes: look.changes || owner != (row.uid, row.gid), ..look })
     }
 
     /// Whether two rows' metadata are equal, without making them.

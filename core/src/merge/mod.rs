@@ -31,10 +31,13 @@
 //! say (L24).
 
 mod flatten;
+mod id_map;
 mod index;
 mod options;
+mod pattern;
 mod plan;
 mod resolve;
+mod selection;
 mod stack;
 mod tree;
 mod trie;
@@ -45,10 +48,13 @@ mod whiteout;
 mod tests;
 
 pub use flatten::{Flatten, Step};
+pub use id_map::{IdMap, IdMaps, IdRange};
 pub use index::{LayerIndex, Scan};
 pub use options::{Options, Order};
+pub use pattern::Pattern;
 pub use plan::{HELD_BACK, LayerUse, Op, Plan};
 pub use resolve::Resolver;
+pub use selection::{Selection, Unmatched};
 pub use tree::{Body, Node, NodeId, Origin, Tree};
 pub use warning::{Warning, WarningKind, Warnings};
 

@@ -1,5 +1,7 @@
 //! What the caller may choose about merging.
 
+use super::id_map::IdMaps;
+use super::selection::Selection;
 use crate::limits::Limits;
 use crate::tar::Mtime;
 
@@ -37,6 +39,11 @@ pub struct Options {
     pub keep_directory_symlink: bool,
     /// Modification times after this one become this one.
     pub mtime_max: Option<Mtime>,
+    /// Which paths are wanted: the [`Resolver`](super::Resolver) leaves the others out of its tree.
+    pub selection: Selection,
+    /// What owners and groups become in a flattened tar. The tree keeps those of the image, so that both can be known;
+    /// the resolver makes sure that these maps cover them all.
+    pub id_maps: IdMaps,
     /// Caps (L24).
     pub limits: Limits,
 }

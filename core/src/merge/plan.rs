@@ -7,7 +7,7 @@ use super::index::{LayerIndex, Row, RowKind};
 use super::options::{Options, Order};
 use super::tree::{Node, NodeId, Tree, TreeNode};
 use super::trie::NONE;
-use crate::error::{Error, ErrorKind, Place, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tar::{BLOCK, END_OF_ARCHIVE, Header, Kind, Metadata, padding};
 
 /// What a sink without a final name holds back of a tar, in bytes, until every digest and `diff_id` has held (L23): all
@@ -299,20 +299,11 @@ impl Plan {
                 total = total.saturating_add(size);
                 if total > limit {
                     let error = Error::from(ErrorKind::LimitExceeded { limit: "total_bytes", value: limit });
-                    return Err(error.at(self.place(packed)));
+                    return Err(error.at(self.tree.place(packed.inode)));
                 }
             }
         }
         Ok(())
-    }
-
-    fn place(&self, node: &TreeNode) -> Place {
-        match self.tree.stack().locate(node.inode) {
-            Some((layer, row)) => {
-                self.tree.stack().layer(layer).map(|index| index.place(row)).unwrap_or_default()
-            }
-            None => Place::default(),
-        }
     }
 
     /// The next operation, grown as far as it goes.
@@ -356,7 +347,7 @@ impl Plan {
                 let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
                     return Ok(None);
                 };
-                self.node_step(cursor, packed, node).map_err(|error| error.at(self.place(packed)))
+                self.node_step(cursor, packed, node).map_err(|error| error.at(self.tree.place(packed.inode)))
             }
         }
     }
@@ -407,6 +398,12 @@ impl Plan {
             && index.verbatim(row)
             && index.sparse(row).is_none()
             && self.options.mtime_max.is_none_or(|max| index.mtime(row) <= max)
+            && self.keeps_owners(index, row)
+    }
+
+    /// Whether the owners in a row's headers are those of the output.
+    fn keeps_owners(&self, index: &LayerIndex, row: &Row) -> bool {
+        index.look(row, &self.options.id_maps).is_ok_and(|look| !look.changes)
     }
 
     /// The bytes of a hard link's own entry, where they say just what ours would.
@@ -419,6 +416,7 @@ impl Plan {
             && index.verbatim(row)
             && index.same_metadata(row, inode)
             && self.options.mtime_max.is_none_or(|max| index.mtime(row) <= max)
+            && self.keeps_owners(index, row)
             && index.link(row) == target;
         raw.then(|| Op::Copy { layer, from: row.header_at, to: row.data_at() })
     }
@@ -428,6 +426,7 @@ impl Plan {
         if let Some(max) = self.options.mtime_max {
             metadata.mtime = metadata.mtime.min(max);
         }
+        self.options.id_maps.map(&mut metadata)?;
         let path = node.path();
         let mut bytes = Vec::new();
         Header { path: &path, link, kind, metadata: &metadata, size }.write(&mut bytes)?;

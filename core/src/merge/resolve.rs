@@ -136,16 +136,19 @@ impl Resolver {
             .map(|(layer, _)| layer)
     }
 
-    /// All layers were supplied: the tree.
+    /// All layers were supplied: what is wanted of the tree ([`Options::selection`]).
     ///
     /// # Errors
-    /// `internal` if they were not.
+    /// `internal` if they were not; `unmapped_id` for an owner that [`Options::id_maps`] do not cover.
     pub fn finish(self) -> Result<Tree> {
         if self.stack.len() != self.waiting.len() {
             let reason = alloc::format!("layer {} was never supplied", self.stack.len());
             return Err(ErrorKind::Internal { reason }.into());
         }
-        Ok(Tree::new(self.trie, self.stack, self.warnings, self.counts))
+        let tree = Tree::new(self.trie, self.stack, self.warnings, self.counts);
+        let mut tree = tree.select(&self.options.selection);
+        tree.check_owners(&self.options.id_maps)?;
+        Ok(tree)
     }
 
     /// Components looked at so far: what resolving costs, for tests of L24.

@@ -1,12 +1,15 @@
 //! The merged view: every path that an overlay mount of the layers shows.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::id_map::IdMaps;
+use super::selection::{Selection, Unmatched};
 use super::stack::Stack;
 use super::trie::{NONE, ROOT, Slot, Trie, TrieNode};
-use super::warning::Warnings;
-use crate::error::{ErrorKind, Result};
+use super::warning::{WarningKind, Warnings};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::tar::{Counts, Kind, Metadata, Mtime, SparseMap};
 
 /// The number of a path in one [`Tree`]: from 0, the root, below [`Tree::len`].
@@ -67,6 +70,7 @@ pub struct Tree {
     stack: Stack,
     warnings: Warnings,
     counts: Counts,
+    unmatched: Vec<Unmatched>,
 }
 
 impl Tree {
@@ -161,7 +165,88 @@ impl Tree {
                 parent.close = parent.close.min(close);
             }
         }
-        Tree { nodes, names, stack, warnings, counts }
+        Tree { nodes, names, stack, warnings, counts, unmatched: Vec::new() }
+    }
+
+    /// What is wanted of it. The order in which a flattened tar has what is left stays what it was (L26).
+    #[must_use]
+    pub fn select(mut self, selection: &Selection) -> Tree {
+        if selection.is_everything() {
+            return self;
+        }
+        let (wanted, unmatched) = selection.apply(&self);
+        self.unmatched.extend(unmatched);
+        // Parents come before children, and the children of each lie together: both stay so.
+        let mut numbers = alloc::vec![ROOT; self.nodes.len()];
+        let mut nodes: Vec<TreeNode> = Vec::with_capacity(wanted.iter().filter(|wanted| **wanted).count());
+        for (id, node) in self.nodes.iter().enumerate().filter(|(id, _)| wanted.get(*id) == Some(&true)) {
+            let number = u32::try_from(nodes.len()).unwrap_or(NONE);
+            let parent = numbers.get(node.parent as usize).copied().unwrap_or(ROOT);
+            if let Some(place) = numbers.get_mut(id) {
+                *place = number;
+            }
+            if number != ROOT
+                && let Some(parent) = nodes.get_mut(parent as usize)
+            {
+                if parent.children == 0 {
+                    parent.first_child = number;
+                }
+                parent.children += 1;
+            }
+            nodes.push(TreeNode { parent, first_child: 0, children: 0, ..*node });
+        }
+        self.nodes = nodes;
+        self
+    }
+
+    /// The patterns of the selection that matched nothing.
+    pub fn unmatched(&self) -> &[Unmatched] {
+        &self.unmatched
+    }
+
+    /// Makes sure that the maps cover every owner, and warns of attributes whose owners cannot be read.
+    ///
+    /// # Errors
+    /// `unmapped_id`, with layer, entry and byte.
+    pub(super) fn check_owners(&mut self, maps: &IdMaps) -> Result<()> {
+        if maps.is_empty() {
+            return Ok(());
+        }
+        let mut unreadable = BTreeSet::new();
+        for (id, node) in (0..).zip(&self.nodes) {
+            let Some((index, row)) = self.stack.row(node.inode) else {
+                // A root without an entry does not come out.
+                if id != ROOT {
+                    let at =
+                        |error: Error| error.at(Place { entry: Some(self.path(id)), ..Place::default() });
+                    maps.user(0).and_then(|_| maps.group(0)).map_err(at)?;
+                }
+                continue;
+            };
+            if index.look(row, maps).map_err(|error| error.at(self.place(node.inode)))?.unreadable {
+                unreadable.insert(node.inode);
+            }
+        }
+        for inode in unreadable {
+            if let Some((layer, number)) = self.stack.locate(inode)
+                && let Some((index, row)) = self.stack.row(inode)
+            {
+                self.warnings.add(WarningKind::UnmappedXattrs, layer, row.header_at, || index.path(number));
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, id: u32) -> Vec<u8> {
+        Node { tree: self, id: NodeId(id) }.path()
+    }
+
+    /// The place of a row, for errors (L25).
+    pub(super) fn place(&self, row: u32) -> Place {
+        match self.stack.locate(row) {
+            Some((layer, row)) => self.stack.layer(layer).map(|index| index.place(row)).unwrap_or_default(),
+            None => Place::default(),
+        }
     }
 
     /// How many paths there are, the root among them.

@@ -34,6 +34,8 @@ warning_kinds! {
     ZeroDevice = "zero_device",
     /// Attributes `trusted.overlay.*` or `user.overlay.*` were dropped (L16).
     OverlayXattrs = "overlay_xattrs",
+    /// An ACL or a file capability is not of the form that it should have: owners in it were not mapped.
+    UnmappedXattrs = "unmapped_xattrs",
 }
 
 impl fmt::Display for WarningKind {
@@ -46,6 +48,9 @@ impl fmt::Display for WarningKind {
             WarningKind::AufsEntry => "an entry of AUFS's own was left out",
             WarningKind::ZeroDevice => "a device with number 0/0 stays a device",
             WarningKind::OverlayXattrs => "overlay's own extended attributes were dropped",
+            WarningKind::UnmappedXattrs => {
+                "an ACL or a file capability cannot be read: the owners in it were not mapped"
+            }
         })
     }
 }

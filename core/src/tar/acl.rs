@@ -39,6 +39,42 @@ pub(super) fn to_xattr(text: &[u8]) -> Result<Vec<u8>, Unusable> {
     if !once || !distinct || (named && count(MASK) == 0) {
         return Err(Unusable::Malformed);
     }
+    Ok(to_value(entries))
+}
+
+/// The value of the xattr with the numbers in it mapped; `None` where it is not of the form.
+///
+/// # Errors
+/// Those of the maps.
+pub(crate) fn map_xattr<E>(
+    value: &[u8],
+    user: impl Fn(u32) -> Result<u32, E>,
+    group: impl Fn(u32) -> Result<u32, E>,
+) -> Result<Option<Vec<u8>>, E> {
+    let Some((version, rest)) = value.split_first_chunk::<4>() else { return Ok(None) };
+    let entries = rest.chunks_exact(8);
+    if *version != 2u32.to_le_bytes() || !entries.remainder().is_empty() {
+        return Ok(None);
+    }
+    let mut mapped = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let [t0, t1, p0, p1, id @ ..] = entry else { return Ok(None) };
+        let Ok(id) = <[u8; 4]>::try_from(id).map(u32::from_le_bytes) else { return Ok(None) };
+        let tag = u16::from_le_bytes([*t0, *t1]);
+        let id = match tag {
+            USER => user(id)?,
+            GROUP => group(id)?,
+            USER_OBJ | GROUP_OBJ | MASK | OTHER => id,
+            _ => return Ok(None),
+        };
+        mapped.push((tag, id, u16::from_le_bytes([*p0, *p1])));
+    }
+    Ok(Some(to_value(mapped)))
+}
+
+/// Entries of tag, number and permissions in the form of the xattr.
+fn to_value(mut entries: Vec<(u16, u32, u16)>) -> Vec<u8> {
+    entries.sort_unstable();
     let mut value = Vec::with_capacity(4 + 8 * entries.len());
     value.extend_from_slice(&2u32.to_le_bytes());
     for (tag, id, permissions) in entries {
@@ -46,7 +82,7 @@ pub(super) fn to_xattr(text: &[u8]) -> Result<Vec<u8>, Unusable> {
         value.extend_from_slice(&permissions.to_le_bytes());
         value.extend_from_slice(&id.to_le_bytes());
     }
-    Ok(value)
+    value
 }
 
 fn parse_entry(entry: &[u8]) -> Result<(u16, u32, u16), Unusable> {

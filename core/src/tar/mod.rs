@@ -55,7 +55,7 @@
 //! | the checksum of signed bytes | accepted, noted | GNU tar, Go and Python alike; the `tar` crate refuses it |
 //! | a missing end marker | accepted, noted (L22) | GNU tar, Go and Python alike |
 
-mod acl;
+pub(crate) mod acl;
 pub mod entry;
 mod header;
 pub mod notes;
@@ -70,6 +70,8 @@ pub use notes::{Counts, Note, Notes};
 pub use parser::{Event, Parser, Step};
 pub use sparse::{Expander, Piece, Segment, SparseMap};
 pub use writer::{END_OF_ARCHIVE, Header};
+
+pub(crate) use pax::MAX_ID;
 
 /// Bytes of one block: headers are blocks, and content is padded to whole ones.
 pub const BLOCK: usize = 512;

@@ -25,7 +25,7 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The largest uid or gid: the one above it means `leave it` to chown(2).
-pub(super) const MAX_ID: u32 = u32::MAX - 1;
+pub(crate) const MAX_ID: u32 = u32::MAX - 1;
 
 /// A field that a header may state (`Some(Some)`), or state to be as if no header had stated it (`Some(None)`).
 type Given<T> = Option<Option<T>>;
