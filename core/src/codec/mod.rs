@@ -49,6 +49,7 @@ mod gzip;
 mod identity;
 mod inflate;
 mod soft;
+pub mod splice;
 #[cfg(test)]
 mod tests;
 mod zstd;
