@@ -196,7 +196,7 @@ fn block(reader: &mut Reader<'_>, bytes: &mut Vec<u8>, begun: usize) -> Found {
                     let len = base + reader.bits(extra);
                     let symbol = distances.next(reader) as u32;
                     let extra = (symbol / 2).saturating_sub(1);
-                    let base = if symbol < 4 { symbol + 1 } else { (2 + symbol % 2 << extra) + 1 };
+                    let base = if symbol < 4 { symbol + 1 } else { ((2 + symbol % 2) << extra) + 1 };
                     let distance = (base + reader.bits(extra)) as usize;
                     assert!(
                         distance <= bytes.len() - begun,

@@ -1,5 +1,8 @@
 //! What is copied and what is not, case by case.
 
+// Runs are lists of ranges, and one range is a list too.
+#![allow(clippy::single_range_in_vec_init)]
+
 use std::vec;
 use std::vec::Vec;
 
