@@ -13,6 +13,7 @@ use libdeflater::{CompressionLvl, Compressor};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
+use super::fill::{Fill, stopped};
 use super::output::Output;
 use crate::drive::Cancel;
 use crate::fault::io_error;
@@ -103,12 +104,7 @@ pub(super) struct Filler<'f> {
     size: usize,
     position: u64,
     cancel: &'f Cancel,
-    tell: &'f dyn Fn(u64),
-}
-
-/// Stops a filler whose writer or workers have failed; they say why.
-fn stopped() -> Error {
-    ErrorKind::Cancelled {}.into()
+    tell: &'f (dyn Fn(u64) + Sync),
 }
 
 /// What comes next, or nothing when all have come. Packing a block can take seconds: a cancel does not wait for it.
@@ -150,9 +146,10 @@ impl Filler<'_> {
         }
         Ok(())
     }
+}
 
-    /// These bytes come next.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+impl Fill for Filler<'_> {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         let size = self.size;
         while !bytes.is_empty() {
             let plain = &mut self.block()?.plain;
@@ -164,8 +161,7 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// So many zeros come next.
-    pub(super) fn zeros(&mut self, mut len: u64) -> Result<()> {
+    fn zeros(&mut self, mut len: u64) -> Result<()> {
         let size = self.size;
         while len > 0 {
             let plain = &mut self.block()?.plain;
@@ -177,8 +173,7 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// These bytes of a layer come next.
-    pub(super) fn copy(&mut self, spool: &Spool, mut from: u64, to: u64) -> Result<()> {
+    fn copy(&mut self, _layer: usize, spool: &Spool, mut from: u64, to: u64) -> Result<()> {
         let size = self.size;
         while from < to {
             let plain = &mut self.block()?.plain;
@@ -203,7 +198,7 @@ pub(super) fn write(
     (format, level): (Format, i32),
     jobs: usize,
     cancel: &Cancel,
-    tell: &dyn Fn(u64),
+    tell: &(dyn Fn(u64) + Sync),
     fill: impl FnOnce(&mut Filler<'_>) -> Result<()>,
 ) -> Result<u64> {
     let workers = if format == Format::Identity { 1 } else { jobs.clamp(1, WORKERS) };

@@ -5,6 +5,7 @@
 //! ranges of which layers make it, in an order that hangs on nothing but the image and the options (L26).
 
 mod blocks;
+mod fill;
 mod output;
 mod unfinished;
 
@@ -21,7 +22,7 @@ use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{LayerUse, Op, Options, Order, Plan, Resolver, Warnings, check_layer_count};
 use wharfie_core::tar::Counts;
 
-use self::blocks::Filler;
+use self::fill::Fill;
 use self::output::Output;
 pub use self::unfinished::remove_unfinished;
 use crate::drive::Cancel;
@@ -230,12 +231,12 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn emit(&mut self, op: Op, filler: &mut Filler<'_>, free: bool) -> Result<()> {
+    fn emit(&mut self, op: Op, filler: &mut dyn Fill, free: bool) -> Result<()> {
         match op {
             Op::Write(bytes) => filler.write(&bytes),
             Op::Zero { len } => filler.zeros(len),
             Op::Copy { layer, from, to } => {
-                filler.copy(self.spool(layer)?, from, to)?;
+                filler.copy(layer, self.spool(layer)?, from, to)?;
                 if free {
                     self.free_above(layer);
                 }
@@ -251,7 +252,7 @@ impl Shelf {
                 let Some(&(layer, start, len)) = self.kept.get(&id) else {
                     return Err(internal("a plan replays what it has not kept"));
                 };
-                filler.copy(self.spool(layer)?, start + from, start + to)?;
+                filler.copy(layer, self.spool(layer)?, start + from, start + to)?;
                 if to == len {
                     self.kept.remove(&id);
                     self.waiting[layer] -= 1;

@@ -47,11 +47,11 @@ fn stream(format: Format, to: &Counted) -> Output {
 #[test]
 fn a_cancel_waits_for_no_block() {
     for (name, bytes) in data() {
-        let (cancel, out, when) = (Cancel::new(), Counted::default(), Cell::new(None));
+        let (cancel, out, when) = (Cancel::new(), Counted::default(), Mutex::new(None));
         let tell = |position| {
             if position == 3 * bytes.len() as u64 {
                 cancel.cancel();
-                when.set(Some(Instant::now()));
+                *when.lock().unwrap() = Some(Instant::now());
             }
         };
         // Two are being packed, one waits for them, and three were to come.
@@ -60,7 +60,7 @@ fn a_cancel_waits_for_no_block() {
         })
         .unwrap_err();
         assert_eq!(error.code(), "cancelled", "{name}");
-        let took = when.get().unwrap().elapsed();
+        let took = when.lock().unwrap().unwrap().elapsed();
         assert!(took < SOON, "{name}: {took:?}");
         assert_eq!(out.0.load(Ordering::Relaxed), 0, "{name}: no block was done");
     }
