@@ -10,7 +10,8 @@
 //! | [`tunnel`] | a CONNECT proxy, behind which a registry has a name that is not loopback |
 //! | [`tls`] | a certificate authority for one test |
 //! | [`layer`], [`image`] | layers and OCI layouts made by hand, byte for byte the same each time |
-//! | [`sample`], [`debian`] | the embedded sample image; the Debian image |
+//! | [`sample`], [`debian`], [`large`] | the embedded sample image; the Debian image; one of 940 MB |
+//! | [`upper`] | overlay's upper directories as layers |
 //! | [`tree`] | a file tree read from a directory or a tar, and the differences of two |
 //! | [`server`] | the small HTTP/1.1 server under the three of ours |
 //! | [`client`] | one plain request, to look at a server without anybody's client between |
@@ -24,6 +25,7 @@ pub mod client;
 pub mod debian;
 pub mod faults;
 pub mod image;
+pub mod large;
 pub mod layer;
 pub mod registry;
 pub mod sample;
@@ -33,3 +35,4 @@ pub mod token;
 pub mod tools;
 pub mod tree;
 pub mod tunnel;
+pub mod upper;

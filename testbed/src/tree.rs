@@ -109,11 +109,11 @@ fn walk(path: &Path, name: &[u8], tree: &mut Tree, inodes: &mut Inodes) -> io::R
 }
 
 /// As the kernel packs device numbers for user space.
-fn device_major(device: u64) -> u64 {
+pub(crate) fn device_major(device: u64) -> u64 {
     ((device >> 32) & 0xffff_f000) | ((device >> 8) & 0xfff)
 }
 
-fn device_minor(device: u64) -> u64 {
+pub(crate) fn device_minor(device: u64) -> u64 {
     ((device >> 12) & 0xffff_ff00) | (device & 0xff)
 }
 

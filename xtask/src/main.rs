@@ -4,8 +4,12 @@ mod bench;
 mod test;
 mod wasm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+
+use testbed::debian::Debian;
+use testbed::large::Large;
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
@@ -13,7 +17,8 @@ usage: cargo xtask CHORE
 chores:
   test [--long] [STEP…]  every test, or the steps named; installs what they need
   test --list            the steps
-  fixtures               makes the images that tests use, under target/fixtures
+  fixtures [large]       makes the image that tests use, under target/fixtures; `large`: the one of benchmarks
+                         and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
   bench pull|floor       Wharfie beside its peers, and what this machine could do at best
 ";
@@ -24,7 +29,11 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
-        ["fixtures"] => fixtures(),
+        ["fixtures"] => fixtures(|| Some(vec![Debian::fixture("fixtures")?.layout])),
+        ["fixtures", "large"] => fixtures(|| {
+            let large = Large::fixture("fixtures large")?;
+            Some(vec![large.gzip, large.zstd])
+        }),
         ["sample"] => sample(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -37,10 +46,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn fixtures() -> ExitCode {
+fn fixtures(make: impl FnOnce() -> Option<Vec<PathBuf>>) -> ExitCode {
     let begun = Instant::now();
-    let Some(debian) = testbed::debian::Debian::fixture("fixtures") else { return ExitCode::FAILURE };
-    println!("{} ({:.1} s)", debian.layout.display(), begun.elapsed().as_secs_f64());
+    let Some(layouts) = make() else { return ExitCode::FAILURE };
+    for layout in layouts {
+        println!("{} ({:.1} s)", layout.display(), begun.elapsed().as_secs_f64());
+    }
     ExitCode::SUCCESS
 }
 
