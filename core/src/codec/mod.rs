@@ -64,7 +64,7 @@ use crate::limits::Limits;
 pub use decoder::{Decoder, FormatMismatch};
 pub use gzip::{GZIP_HEADER_BYTES, GzipDecoder, GzipEncoder, gzip_header, gzip_trailer};
 pub use identity::Identity;
-pub use inflate::Block;
+pub use inflate::{Block, Inflater};
 pub use soft::{SoftCodecs, SoftInflate};
 pub use zstd::ZstdDecoder;
 

@@ -6,7 +6,9 @@ use alloc::vec;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
-use super::{Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflate, Inflated, ZstdDecoder};
+use super::{
+    Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflate, Inflated, Inflater, ZstdDecoder,
+};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 
@@ -18,7 +20,7 @@ impl Codecs for SoftCodecs {
     fn decoder(&self, format: Format, limits: &Limits) -> Result<Box<dyn Codec>> {
         Ok(match format {
             Format::Identity => Box::new(Identity),
-            Format::Gzip => Box::new(GzipDecoder::new(SoftInflate::new())),
+            Format::Gzip => Box::new(GzipDecoder::new(Inflater::new())),
             Format::Zstd => Box::new(ZstdDecoder::new(limits)),
         })
     }
