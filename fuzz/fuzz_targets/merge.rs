@@ -12,6 +12,7 @@ mod model;
 #[allow(dead_code)]
 mod stack;
 
+use model::chosen::Chosen;
 use stack::Item;
 
 /// Components by number: few, so that they collide.
@@ -88,9 +89,21 @@ impl Choices<'_> {
     }
 }
 
+const PATTERNS: &[&str] = &["a", "/b/", "a/*", "**/c", "{a,b/c}", "[!a]?", "b/**", "nothing"];
+
 fuzz_target!(|bytes: &[u8]| {
     let mut choices = Choices(bytes);
     let Some(options) = choices.next() else { return };
+    let mut chosen = Chosen { keep_directory_symlink: options & 1 != 0, ..Chosen::default() };
+    for (bit, patterns) in [(4, &mut chosen.include), (8, &mut chosen.exclude)] {
+        if options & bit != 0 {
+            let Some(pattern) = choices.next() else { return };
+            patterns.push(PATTERNS[usize::from(pattern) % PATTERNS.len()].into());
+        }
+    }
+    if options & 16 != 0 {
+        chosen.uid_map = vec!["0:5:10".into(), "10:100000:60".into()];
+    }
     let mut layers = vec![Vec::new()];
     let mut number = 0;
     while let Some(item) = choices.item(number) {
@@ -111,7 +124,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     check::check(
         layers,
-        options & 1 != 0,
+        &chosen,
         if options & 2 != 0 { 100 } else { usize::MAX },
         &mut check::Met::new(),
     );

@@ -6,7 +6,7 @@
 
 What is expected comes from the list below, never from a parser.
 """
-import hashlib, io, json, os, shutil, struct, subprocess, sys, tarfile, tempfile
+import gzip, hashlib, io, json, os, shutil, struct, subprocess, sys, tarfile, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in [
@@ -191,6 +191,18 @@ def python(format):
     return pack
 
 
+def umoci(items, root):
+    """The layer that `umoci insert` makes of d/. That of Debian's 0.4.7 ends where the content of its last file does."""
+    with tempfile.TemporaryDirectory() as scene:
+        for command in ["init --layout o", "new --image o:x", f"insert --image o:x {os.fsdecode(root)}/d /d"]:
+            subprocess.run(["umoci", *command.split()], cwd=scene, check=True)
+        read = lambda path: json.load(open(os.path.join(scene, "o", path)))
+        blob = lambda found: os.path.join("blobs", *found["digest"].split(":"))
+        layer = read(blob(read("index.json")["manifests"][0]))["layers"][0]
+        with gzip.open(os.path.join(scene, "o", blob(layer))) as file:
+            return file.read()
+
+
 def go(format):
     def hexed(entry):
         fields = {name: entry[name].hex() for name in ("path", "link", "content")}
@@ -233,6 +245,7 @@ CASES = [
     ("go-ustar", go("ustar"), PLAIN[:-1] + DEVICES + SPLIT, {}),
     ("go-gnu", go("gnu"), MIXED + OLD, {}),
     ("go-pax", go("pax"), ALL, {}),
+    ("umoci-insert", umoci, PLAIN[:2], {}),
 ]
 
 
@@ -268,7 +281,8 @@ def make():
             make_tree(items, root.encode())
             made = pack(items, root)
         with open(os.path.join(HERE, name + ".tar"), "wb") as file:
-            file.write(made.rstrip(b"\0") + b"\0" * (-len(made.rstrip(b"\0")) % 512 + 1024))
+            ended = made.rstrip(b"\0") + b"\0" * (-len(made.rstrip(b"\0")) % 512 + 1024)
+            file.write(made if pack is umoci else ended)
         text.append(f"[[case]]\nfile = '{name}.tar'\n")
         text += [expected(entry, changes, "sparse" in name) for entry in items]
     with open(os.path.join(HERE, "cases.toml"), "w") as file:

@@ -1,8 +1,11 @@
 //! The command line as clap reads it; the man pages and completions are made from it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wharfie_core::merge::IdRange;
+use wharfie_core::tar::Mtime;
 
 /// Container images without a container engine.
 ///
@@ -305,6 +308,39 @@ pub(super) struct ValidateArgs {
     pub(super) json: bool,
 }
 
+/// Which paths of an image's root.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection options")]
+pub(super) struct SelectArgs {
+    /// Leave out what matches, with all below it; may be given more than once, and wins over --include
+    #[arg(long, value_name = "PATTERN", long_help = PATTERNS)]
+    pub(super) exclude: Vec<OsString>,
+    /// Only what matches, with all below it and the directories that lead there; may be given more than once
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) include: Vec<OsString>,
+}
+
+const PATTERNS: &str = "\
+Leave out what matches, with all below it; may be given more than once, and wins over --include.
+
+Patterns are those of .gitignore files: `*`, `?` and `[a-z]` stay within one component, `**` as a whole component is any \
+number of them, `{a,b}` is either. A pattern without a slash matches a name at any depth, one with a slash at the front or \
+inside it starts at the root, one that ends in a slash matches directories only. `\\` takes the next byte to the letter. \
+Quote them, or the shell takes them.";
+
+/// Who owns what comes out.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Owner options")]
+pub(super) struct OwnerArgs {
+    /// Users CONTAINER, CONTAINER+1, … of the image become HOST, HOST+1, …; may be given more than once. An owner that no
+    /// range covers is an error [default: they stay]
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
+    pub(super) uid_map: Vec<IdRange>,
+    /// The same for groups
+    #[arg(long, value_name = "CONTAINER:HOST[:SIZE]")]
+    pub(super) gid_map: Vec<IdRange>,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
@@ -326,9 +362,14 @@ pub(super) struct ExportArgs {
     /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
     #[arg(long)]
     pub(super) keep_directory_symlink: bool,
-    /// No mtime later than this, in seconds since 1970
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
-    pub(super) mtime: Option<i64>,
+    /// No mtime later than this: seconds since 1970 or an RFC 3339 date. For reproducible builds, --mtime
+    /// "$SOURCE_DATE_EPOCH"; the variable is not read by itself
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) mtime: Option<Mtime>,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) owners: OwnerArgs,
     /// Where to put temporary files [default: beside the output, or the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,

@@ -7,12 +7,12 @@ use wharfie_core::client::{Depth, PlatformChoice};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{Options, Order};
-use wharfie_core::tar::Mtime;
 
 use super::args::{ExportArgs, FormatArg, OrderArg};
 use super::interrupt;
 use super::layers::{self, Shown};
 use super::open::{self, Opened};
+use super::select;
 use crate::console::{Bytes, Console};
 use crate::drive::Cancel;
 use crate::export::{ExportOptions, Report, Sink, export, format_of_name, names_file};
@@ -37,7 +37,9 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         OrderArg::Canonical => Order::Canonical,
     };
     merge.keep_directory_symlink = arguments.keep_directory_symlink;
-    merge.mtime_max = arguments.mtime.map(|seconds| Mtime { seconds, nanos: 0 });
+    merge.mtime_max = arguments.mtime;
+    merge.selection = select::selection(&arguments.select)?;
+    merge.id_maps = select::id_maps(&arguments.owners)?;
     let options = ExportOptions {
         format,
         level,
@@ -57,6 +59,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     let report = export(&local, &options, sink, &progress).map_err(|error| opened.failed(error, console))?;
     drop(progress);
     layers::warn(&report.warnings, &report.layers, console);
+    select::warn(&report.unmatched, console);
     if arguments.json {
         console.json(&report_json(&opened, &local, &report));
         return Ok(());
@@ -123,5 +126,6 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "layers": layers::layers_json(image, &report.layers),
         "warnings": layers::warnings_json(&report.warnings),
         "notes": layers::notes_json(&report.counts),
+        "unmatched": select::json(&report.unmatched),
     })
 }

@@ -11,6 +11,7 @@ mod list;
 mod open;
 mod output;
 mod pull;
+mod select;
 mod show;
 mod store;
 mod validate;
@@ -36,9 +37,12 @@ pub fn main() -> ExitCode {
             console.fail(&error);
             match error.code() {
                 "cancelled" => ExitCode::from(interrupt::STATUS),
-                "invalid_option" | "invalid_reference" | "invalid_platform" | "unsupported_transport" => {
-                    ExitCode::from(2)
-                }
+                "invalid_option"
+                | "invalid_reference"
+                | "invalid_platform"
+                | "unsupported_transport"
+                | "invalid_pattern"
+                | "invalid_id_map" => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

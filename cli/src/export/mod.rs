@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::merge::{LayerUse, Op, Options, Order, Plan, Resolver, Warnings, check_layer_count};
+use wharfie_core::merge::{
+    LayerUse, Op, Options, Order, Plan, Resolver, Unmatched, Warnings, check_layer_count,
+};
 use wharfie_core::tar::Counts;
 
 use self::fill::Fill;
@@ -108,6 +110,8 @@ pub struct Report {
     pub warnings: Warnings,
     /// What was odd about its entries, or dropped from them, counted.
     pub counts: Counts,
+    /// Patterns of the selection that matched nothing.
+    pub unmatched: Vec<Unmatched>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -151,7 +155,7 @@ pub fn export(
     check_layer_count(image.diff_ids.as_ref().map(Vec::len), image.layers.len())?;
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The output is opened first: what cannot be written need not be decoded.
-    let output = Output::open(sink, options.format)?;
+    let mut output = Output::open(sink, options.format)?;
     check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let workshop = Workshop {
@@ -171,10 +175,11 @@ pub fn export(
     let mut plan = Plan::new(resolver.finish()?, &options.merge)?;
     let (tar_bytes, uses) = plan.survey()?;
     let freed = options.merge.order == Order::Stream;
-    if options.format == Format::Identity
-        && let Some(target) = output.target()
-    {
-        check_output_space(target, &temp_dir, tar_bytes, &uses, freed)?;
+    if options.format == Format::Identity {
+        output.hold_back(plan.held_back());
+        if let Some(target) = output.target() {
+            check_output_space(target, &temp_dir, tar_bytes, &uses, freed)?;
+        }
     }
     let mut shelf = Shelf { spools, kept: BTreeMap::new(), waiting: vec![0; image.layers.len()] };
     let tell = |position| progress.written(position, tar_bytes);
@@ -194,6 +199,7 @@ pub fn export(
         layers,
         warnings: tree.warnings().clone(),
         counts: *tree.counts(),
+        unmatched: tree.unmatched().to_vec(),
         elapsed: started.elapsed(),
     })
 }

@@ -76,6 +76,13 @@ impl Output {
         Ok(Output::File { temporary, target, entered })
     }
 
+    /// How much of a plain tar is held back to the very end, see [`Plan::held_back`](wharfie_core::merge::Plan::held_back).
+    pub(super) fn hold_back(&mut self, bytes: usize) {
+        if let Output::Stream { hold, .. } = self {
+            *hold = bytes;
+        }
+    }
+
     /// The file, if that is what it is.
     pub(super) fn target(&self) -> Option<&Path> {
         match self {

@@ -9,7 +9,9 @@ use super::whiteout::{self, Role};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::limits::Limits;
-use crate::tar::{Counts, Entry, Event, Kind, Metadata, Mtime, Note, Parser, SparseMap, Xattrs, path};
+use crate::tar::{
+    Counts, Entry, Event, Kind, Metadata, Mtime, Note, Parser, SparseMap, Xattrs, padding, path,
+};
 
 /// What a row is to the resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub struct LayerIndex {
     /// Where the names of every [`STRIDE`]th row begin; those share nothing with the row before them.
     marks: Vec<usize>,
     last: Vec<u8>,
+    /// Behind the layer's last byte, as far as is known.
+    end: u64,
     counts: Counts,
     warnings: Warnings,
 }
@@ -99,6 +103,7 @@ impl LayerIndex {
             names: Vec::new(),
             marks: Vec::new(),
             last: Vec::new(),
+            end: u64::MAX,
             counts: Counts::default(),
             warnings: Warnings::default(),
         }
@@ -129,6 +134,11 @@ impl LayerIndex {
     /// What the parser of the layer's tar found odd or dropped, for the tree's report.
     pub fn add_counts(&mut self, counts: &Counts) {
         self.counts.add(counts);
+    }
+
+    /// The layer's tar has so many bytes. Where it ends inside the padding of its last entry (L22), a plan must know.
+    pub fn end_at(&mut self, byte: u64) {
+        self.end = byte;
     }
 
     /// Takes the next entry of the tar.
@@ -356,6 +366,12 @@ impl LayerIndex {
         self.extra(row).and_then(|extra| extra.sparse.as_deref())
     }
 
+    /// Whether the padding behind its content is not all there (L22).
+    pub(super) fn is_cut(&self, row: &Row) -> bool {
+        let stored = self.stored(row);
+        row.data_at().saturating_add(stored).saturating_add(padding(stored) as u64) > self.end
+    }
+
     pub(super) fn verbatim(&self, row: &Row) -> bool {
         row.verbatim
     }
@@ -441,6 +457,7 @@ impl Scan {
     pub fn finish(mut self) -> Result<LayerIndex> {
         self.parser.finish().map_err(|error| self.placed(error))?;
         self.index.add_counts(self.parser.counts());
+        self.index.end_at(self.parser.position());
         self.index.seal();
         Ok(self.index)
     }

@@ -10,9 +10,12 @@ use super::trie::NONE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tar::{BLOCK, END_OF_ARCHIVE, Header, Kind, Metadata, padding};
 
-/// What a sink without a final name holds back of a tar, in bytes, until every digest and `diff_id` has held (L23): all
-/// but one byte of the last entry's final block, and the end-of-archive marker. A tar that ends there is cut inside an
-/// entry, and no reader takes it for whole.
+/// What a sink without a final name holds back of a tar that ends with a header, in bytes, until every digest and
+/// `diff_id` has held (L23): all but one byte of that header, and the end-of-archive marker. A tar that ends there is cut
+/// inside an entry, and no reader takes it for whole.
+///
+/// One that ends with content is held back by one byte more ([`Plan::held_back`]): by its whole final block, which may
+/// hold a single byte of content. With that byte some readers take it for whole, as we do (L22).
 pub const HELD_BACK: usize = END_OF_ARCHIVE.len() + BLOCK - 1;
 
 /// Headers that follow each other are handed out together up to about this size, in bytes.
@@ -160,6 +163,20 @@ impl Plan {
         let op = self.advance(&mut cursor);
         self.cursor = cursor;
         op
+    }
+
+    /// What a sink without a final name holds back of this tar, in bytes (L23): see [`HELD_BACK`].
+    pub fn held_back(&self) -> usize {
+        // A root without an entry does not come out.
+        let last = self.items.iter().rev().find_map(|item| match item {
+            Item::Node(id) => self.tree.packed(*id).filter(|n| *id > 0 || n.inode != NONE).map(|n| (*id, n)),
+            Item::Spool(_) => None,
+        });
+        let content = last.is_some_and(|(id, node)| {
+            self.first.get(&node.inode).is_none_or(|first| *first == id)
+                && self.tree.stack().row(node.inode).is_some_and(|(_, row)| row.size > 0)
+        });
+        HELD_BACK + usize::from(content)
     }
 
     /// Bytes of the whole tar, and what it takes from each layer, from the bottom. Walks the whole plan, and leaves its
@@ -397,6 +414,7 @@ impl Plan {
             && row.kind != RowKind::Directory
             && index.verbatim(row)
             && index.sparse(row).is_none()
+            && !index.is_cut(row)
             && self.options.mtime_max.is_none_or(|max| index.mtime(row) <= max)
             && self.keeps_owners(index, row)
     }
@@ -455,8 +473,8 @@ impl Plan {
         };
         let Some((map, _)) = index.sparse(row) else {
             // In stream order the padding comes along, so that one range goes on into the next entry. Canonical order
-            // must not show what a layer's padding holds.
-            let whole = self.options.order == Order::Stream && !content.spooled;
+            // must not show what a layer's padding holds. Where the layer ends inside it, the zeros are ours.
+            let whole = self.options.order == Order::Stream && !content.spooled && !index.is_cut(row);
             let op = take(&mut content, if whole { size.saturating_add(pad) } else { size });
             return (Some(op), if whole { None } else { Some(content) });
         };

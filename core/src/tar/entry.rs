@@ -1,11 +1,16 @@
 //! What a tar says of one file.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::vec::Vec;
+use core::str::FromStr;
 
 use super::notes::Notes;
+use super::pax;
 use super::sparse::SparseMap;
 use super::writer::Header;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::date;
 
 /// Extended attributes by name, values as bytes (L15, L16).
 pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -23,6 +28,33 @@ impl Mtime {
     /// Whole seconds.
     pub const fn from_seconds(seconds: i64) -> Self {
         Mtime { seconds, nanos: 0 }
+    }
+}
+
+/// Seconds since 1970 (`1700000000`, `-1.5`, `@0` as date(1) has it), or a date of RFC 3339 (`2024-01-31T12:00:00Z`).
+impl FromStr for Mtime {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let seconds = text.strip_prefix('@').unwrap_or(text);
+        if let Ok(mtime) = pax::time(seconds.as_bytes()) {
+            return Ok(mtime);
+        }
+        let reason = || {
+            format!(
+                "`{text}` is neither seconds since 1970 nor a date such as 2024-01-31T12:00:00Z (RFC 3339)"
+            )
+        };
+        let seconds = date::parse_rfc3339(text)
+            .ok_or_else(|| -> Error { ErrorKind::InvalidOption { reason: reason() }.into() })?;
+        let nanos = text
+            .split_once('.')
+            .into_iter()
+            .flat_map(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit))
+            .chain(core::iter::repeat(b'0'))
+            .take(9)
+            .fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
+        Ok(Mtime { seconds, nanos })
     }
 }
 
@@ -120,5 +152,34 @@ impl Entry {
     /// The position of the next header: behind the stored bytes and their padding.
     pub fn end_at(&self) -> u64 {
         self.data_at.saturating_add(self.stored).saturating_add(super::padding(self.stored) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_seconds_or_dates() {
+        let at = |seconds, nanos| Mtime { seconds, nanos };
+        for (text, expected) in [
+            ("0", at(0, 0)),
+            ("1700000000", at(1_700_000_000, 0)),
+            ("@1700000000", at(1_700_000_000, 0)),
+            ("-1", at(-1, 0)),
+            ("-1.5", at(-2, 500_000_000)),
+            ("1.25", at(1, 250_000_000)),
+            ("1970-01-01T00:00:00Z", at(0, 0)),
+            ("2024-01-31T12:00:00+01:00", at(1_706_698_800, 0)),
+            ("2024-01-31 12:00:00.5z", at(1_706_702_400, 500_000_000)),
+            ("1969-12-31T23:59:59.999999999999Z", at(-1, 999_999_999)),
+        ] {
+            assert_eq!(text.parse::<Mtime>().unwrap(), expected, "{text}");
+        }
+        for text in
+            ["", "@", "now", "2024-01-31", "2024-01-31T12:00:00", "2024-02-30T00:00:00Z", "1e9", " 1", "0x1"]
+        {
+            assert_eq!(text.parse::<Mtime>().unwrap_err().code(), "invalid_option", "{text}");
+        }
     }
 }

@@ -36,7 +36,6 @@
 //! | an extension header with no entry after it | ignored | ignored | refused | refused |
 //! | types `A`, `D`, `E`, `I`, `M`, `N`, `X` | some are known | handed out | handed out | refused (L18) |
 //! | uid or gid 4294967295 | accepted | accepted | accepted | refused: to chown(2) it means `leave it` |
-//! | padding missing at the very end | an error | accepted | an error | refused: cut inside an entry (L22) |
 //! | a star header whose prefix fills its field | runs on into the time of access | ends | runs on | refused |
 //!
 //! Where we accept, and others do otherwise:
@@ -54,6 +53,7 @@
 //! | PAX records whose values hold line ends | by their length | the `tar` crate cuts them |
 //! | the checksum of signed bytes | accepted, noted | GNU tar, Go and Python alike; the `tar` crate refuses it |
 //! | a missing end marker | accepted, noted (L22) | GNU tar, Go and Python alike |
+//! | padding missing at the very end, the content whole | accepted, noted (L22): umoci 0.4.7 makes such layers | Go alike; GNU tar and Python: an error |
 
 pub(crate) mod acl;
 pub mod entry;

@@ -55,6 +55,8 @@ notes! {
     NoEndMarker = "no_end_marker",
     /// The end-of-archive marker is one block of zeros instead of two (L22).
     ShortEndMarker = "short_end_marker",
+    /// It ends inside the padding of its last entry, whose content is whole (L22).
+    CutPadding = "cut_padding",
     /// Something other than zeros follows the end-of-archive marker; it was ignored (L22).
     TrailingData = "trailing_data",
 }

@@ -101,7 +101,9 @@ enum State {
     PaxSparse(Box<Sparse>, MapReader),
     /// In stored bytes.
     Data { left: u64, padding: usize },
-    /// In what fills the last block, or in content that is skipped.
+    /// In what fills the last block of stored bytes.
+    Padding { left: u64 },
+    /// In what fills the last block of an extension header, or in content that is skipped.
     Skip { left: u64 },
     /// Behind the first block of zeros.
     OneZero,
@@ -179,7 +181,7 @@ impl Parser {
     pub fn skip(&mut self) -> u64 {
         let jump = match self.state {
             State::Data { left, padding } => left.saturating_add(padding as u64),
-            State::Skip { left } => left,
+            State::Padding { left } | State::Skip { left } => left,
             _ => return 0,
         };
         self.state = State::Header;
@@ -187,7 +189,8 @@ impl Parser {
         jump
     }
 
-    /// The stream has ended. An error where it ends inside an entry (L22).
+    /// The stream has ended. An error where it ends inside an entry; padding that is missing behind its last content is
+    /// noted (L22).
     pub fn finish(&mut self) -> Result<()> {
         let inside = self.held_len > 0 || self.pending.at.is_some();
         match &self.state {
@@ -204,6 +207,12 @@ impl Parser {
                 self.state = State::Ended;
                 Ok(())
             }
+            State::Padding { .. } => {
+                self.counts.count(Note::CutPadding);
+                self.counts.count(Note::NoEndMarker);
+                self.state = State::Ended;
+                Ok(())
+            }
             State::Ended => Ok(()),
             State::Header | State::OneZero | State::Extension { .. } => {
                 self.current.clear();
@@ -213,7 +222,7 @@ impl Parser {
                 Err(self.fail(invalid("it ends inside a sparse map")))
             }
             State::Data { .. } => Err(self.fail(invalid("it ends inside the content of an entry"))),
-            State::Skip { .. } => Err(self.fail(invalid("it ends inside the padding of an entry"))),
+            State::Skip { .. } => Err(self.fail(invalid("it ends inside what comes before an entry"))),
         }
     }
 
@@ -248,13 +257,16 @@ impl Parser {
                     if len > 0 {
                         self.position += len as u64;
                         if *left == 0 {
-                            self.state = State::skip(*padding as u64);
+                            self.state = match *padding as u64 {
+                                0 => State::Header,
+                                left => State::Padding { left },
+                            };
                         }
                         return Ok(Event::Data { len });
                     }
                     return Ok(Event::NeedInput);
                 }
-                State::Skip { left } => {
+                State::Padding { left } | State::Skip { left } => {
                     self.position += take(&mut rest, left) as u64;
                     if *left > 0 {
                         return Ok(Event::NeedInput);

@@ -388,7 +388,7 @@ fn device(key: &[u8], value: &[u8]) -> Result<Option<u32>> {
 }
 
 /// `[-]SECONDS[.FRACTION]`, rounded down to nanoseconds.
-fn time(value: &[u8]) -> Result<Mtime> {
+pub(super) fn time(value: &[u8]) -> Result<Mtime> {
     let broken = || malformed(b"mtime", value);
     let (negative, magnitude) = match value.strip_prefix(b"-") {
         Some(rest) => (true, rest),

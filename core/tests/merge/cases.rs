@@ -8,6 +8,7 @@ use wharfie_core::merge::{Options, Order};
 use wharfie_core::tar::{Kind, Metadata, Mtime};
 
 use super::model;
+use super::model::chosen::{Chosen, by_core};
 use super::stack::{
     Item, Shown, View, flatten, group, names, offsets, resolve, tar, view_of_tar, view_of_tree,
 };
@@ -30,6 +31,17 @@ pub(crate) struct Case {
     order: Option<Vec<String>>,
     #[serde(default)]
     keep_directory_symlink: bool,
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    unmatched: Vec<String>,
+    #[serde(default)]
+    uid_map: Vec<String>,
+    #[serde(default)]
+    gid_map: Vec<String>,
+    cut: Option<[usize; 2]>,
 }
 
 #[derive(Deserialize, Debug, PartialEq)]
@@ -127,10 +139,24 @@ fn expected(tree: &[Raw]) -> View {
 impl Case {
     /// The tars of its layers, and the options that it is merged by.
     pub(crate) fn stack(&self) -> (Vec<Vec<u8>>, Options) {
-        let mut options = Options::default();
-        options.keep_directory_symlink = self.keep_directory_symlink;
         let items = |layer: &Vec<Raw>| layer.iter().map(Raw::item).collect::<Vec<Item>>();
-        (self.layers.iter().map(|layer| tar(&items(layer))).collect(), options)
+        let mut tars: Vec<Vec<u8>> = self.layers.iter().map(|layer| tar(&items(layer))).collect();
+        if let Some([layer, bytes]) = self.cut {
+            let len = tars[layer].len() - bytes;
+            tars[layer].truncate(len);
+        }
+        (tars, self.chosen().options())
+    }
+
+    fn chosen(&self) -> Chosen {
+        let patterns = |texts: &[String]| texts.iter().map(|text| bytes(text)).collect();
+        Chosen {
+            keep_directory_symlink: self.keep_directory_symlink,
+            include: patterns(&self.include),
+            exclude: patterns(&self.exclude),
+            uid_map: self.uid_map.clone(),
+            gid_map: self.gid_map.clone(),
+        }
     }
 }
 
@@ -180,11 +206,21 @@ fn run(rule: &str, case: &Case) {
         })
         .collect();
     let model = model::view(&bare, case.keep_directory_symlink);
+    let chosen = case.chosen();
 
     if let Some(code) = &case.error {
         let [layer, item] = case.at.unwrap();
-        let (fault, ..) = model.clone().expect_err(&name);
-        assert_eq!((fault, model.unwrap_err()), (code.as_str(), (fault, layer, item)), "{name}: model");
+        match (model, &case.cut) {
+            // What is no tar is no matter of the model.
+            (Ok(_), Some(_)) => assert_eq!(code, "invalid_tar", "{name}"),
+            (Ok(view), None) => {
+                assert_eq!(code, "unmapped_id", "{name}: model");
+                assert_eq!(chosen.map(&chosen.select(&view)), None, "{name}: model");
+            }
+            (Err(fault), _) => {
+                assert_eq!((fault.0, fault), (code.as_str(), (fault.0, layer, item)), "{name}: model")
+            }
+        }
         for chunk in [usize::MAX, 1] {
             for error in [
                 resolve(&tars, &options, chunk, true).map(drop).expect_err(&name),
@@ -193,6 +229,10 @@ fn run(rule: &str, case: &Case) {
                 assert_eq!(error.code(), code, "{name}: {error}");
                 let place = error.place();
                 assert_eq!(place.layer, Some(layer), "{name}: {error}");
+                if case.cut.is_some() {
+                    assert_eq!(place.byte, Some(tars[layer].len() as u64), "{name}: {error}");
+                    continue;
+                }
                 assert_eq!(place.byte, Some(offsets(&tars[layer])[item]), "{name}: {error}");
                 assert!(place.entry.is_some(), "{name}: {error}");
             }
@@ -201,11 +241,30 @@ fn run(rule: &str, case: &Case) {
     }
 
     let expected = expected(case.tree.as_ref().unwrap_or_else(|| panic!("{name}: no tree")));
-    assert_eq!(model.unwrap_or_else(|fault| panic!("{name}: {fault:?}")), expected, "{name}: model");
+    let model = model.unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+    let unmatched: Vec<_> = case.unmatched.iter().map(|said| said.split_once(' ').unwrap()).collect();
+    let found = chosen.unmatched(&model);
+    assert!(
+        found
+            .iter()
+            .map(|(option, pattern)| (*option, &pattern[..]))
+            .eq(unmatched.iter().map(|(option, pattern)| (*option, pattern.as_bytes()))),
+        "{name}: model: unmatched {found:?}"
+    );
+    let model = chosen.map(&chosen.select(&model)).unwrap_or_else(|| panic!("{name}: model: unmapped"));
+    assert_eq!(model, expected, "{name}: model");
     for (chunk, reversed) in [(usize::MAX, false), (1, true)] {
         let tree =
             resolve(&tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(view_of_tree(&tree, &tars), expected, "{name}: tree");
+        assert_eq!(by_core(&view_of_tree(&tree, &tars), &options.id_maps), expected, "{name}: tree");
+        assert!(
+            tree.unmatched()
+                .iter()
+                .map(|found| (found.option, found.pattern.as_bytes()))
+                .eq(unmatched.iter().map(|(option, pattern)| (*option, pattern.as_bytes()))),
+            "{name}: {:?}",
+            tree.unmatched()
+        );
         let warnings: Vec<RawWarning> = tree
             .warnings()
             .iter()

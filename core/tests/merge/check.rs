@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wharfie_core::merge::{Op, Options, Order, Plan, WarningKind};
+use wharfie_core::merge::{Op, Order, Plan, WarningKind};
 
-use super::model;
+use super::model::{self, chosen::Chosen, chosen::by_core};
 use super::stack::{Item, View, flatten, offsets, resolve, tar, view_of_tar, view_of_tree};
 
 /// How often something came about: random stacks that only ever show the easy cases prove nothing.
@@ -14,13 +14,12 @@ pub(crate) type Met = BTreeMap<&'static str, u64>;
 ///
 /// One that the model refuses must fail at the same entry with the same code; then the entry is taken out and the rest
 /// goes on, so that few stacks are only errors.
-pub(crate) fn check(mut layers: Vec<Vec<Item>>, keep_directory_symlink: bool, chunk: usize, met: &mut Met) {
-    let mut options = Options::default();
-    options.keep_directory_symlink = keep_directory_symlink;
+pub(crate) fn check(mut layers: Vec<Vec<Item>>, chosen: &Chosen, chunk: usize, met: &mut Met) {
+    let mut options = chosen.options();
     let mut meet = |what, whether: bool| *met.entry(what).or_default() += u64::from(whether);
     let (tars, expected) = loop {
         let tars: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer)).collect();
-        match model::view(&layers, keep_directory_symlink) {
+        match model::view(&layers, chosen.keep_directory_symlink) {
             Ok(expected) => break (tars, expected),
             Err((code, layer, item)) => {
                 let error =
@@ -34,8 +33,28 @@ pub(crate) fn check(mut layers: Vec<Vec<Item>>, keep_directory_symlink: bool, ch
         }
     };
 
+    let unmatched = chosen.unmatched(&expected);
+    let selected = chosen.select(&expected);
+    meet("left out", selected.len() < expected.len());
+    meet("a link whose first name was left out", {
+        let firsts = selected.iter().filter(|(path, shown)| shown.same == **path);
+        firsts.map(|(path, _)| &expected[path].same).any(|same| !selected.contains_key(same))
+    });
+    let mapped = chosen.map(&selected);
+    meet("an owner that is not mapped", mapped.is_none());
+    let expected = mapped.unwrap_or_else(|| {
+        let error = resolve(&tars, &options, chunk, false).map(drop).expect_err("an owner is not mapped");
+        assert_eq!(error.code(), "unmapped_id");
+        options.id_maps = Default::default();
+        selected.clone()
+    });
+    meet("an owner changed", expected != selected);
+
     let tree = resolve(&tars, &options, chunk, true).unwrap();
-    assert_same(&view_of_tree(&tree, &tars), &expected);
+    assert_same(&view_of_tree(&tree, &tars), &selected);
+    assert_same(&by_core(&view_of_tree(&tree, &tars), &options.id_maps), &expected);
+    let found = tree.unmatched().iter().map(|found| (found.option, found.pattern.as_bytes().to_vec()));
+    assert!(found.eq(unmatched));
     for kind in WarningKind::ALL {
         meet(kind.code(), tree.warnings().count(*kind) > 0);
     }
@@ -55,6 +74,7 @@ pub(crate) fn check(mut layers: Vec<Vec<Item>>, keep_directory_symlink: bool, ch
     options.order = Order::Canonical;
     let canonical = flatten(&tars, &options, chunk).unwrap();
     assert_same(&view_of_tar(&canonical, Order::Canonical), &expected);
+    (options.selection, options.id_maps) = Default::default();
     let recut = flatten(&[stream], &options, chunk).unwrap();
     assert!(recut == canonical, "canonical order does not hang on how the layers were cut");
 }

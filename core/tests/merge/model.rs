@@ -9,6 +9,8 @@ use wharfie_core::tar::{Kind, Metadata};
 
 use super::stack::{Item, Shown, View, group};
 
+pub(crate) mod chosen;
+
 type Path = Vec<Vec<u8>>;
 /// A path, what it shows, and its inode; a directory is its own.
 type Listed = (Vec<u8>, Shown, Result<usize, Vec<u8>>);

@@ -10,6 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use wharfie_core::tar::{Kind, Metadata, Mtime};
 
 use super::check::{Met, check};
+use super::model::chosen::Chosen;
 use super::stack::Item;
 
 /// Names that collide, also as prefixes and in sorting.
@@ -35,6 +36,78 @@ const TARGETS: &[&str] = &[
     ".wh.a",
     "nowhere",
 ];
+
+const PATTERNS: &[&str] = &[
+    "a",
+    "b",
+    "/a",
+    "/c",
+    "a/b",
+    "./b//c",
+    "a/",
+    "/b/",
+    "*",
+    "/*",
+    "*/*",
+    "?",
+    "??",
+    "a?",
+    "[ab]",
+    "[!a-b]",
+    "[^c]*",
+    "**/c",
+    "a/**",
+    "**/a/**",
+    "c/**/b",
+    "/**",
+    "**/",
+    "*/**/*/",
+    "{a,b}/c",
+    "{c,b/**}",
+    "/{a,{b,c}/a}",
+    "a{,-}",
+    "\\a",
+    "nothing",
+    "\u{e9}",
+    "a/nothing",
+    "*-",
+    "*a*",
+    "**/b/{a,c}",
+];
+
+/// Most stacks with all of it; owners that are mapped go from 0 to 60.
+fn chosen() -> impl Strategy<Value = Chosen> {
+    let patterns = || {
+        prop_oneof![
+            2 => Just(Vec::new()),
+            1 => prop::collection::vec(prop::sample::select(PATTERNS), 1..4),
+        ]
+    };
+    let map = || {
+        prop::sample::select(vec![
+            &[][..],
+            &[],
+            &["0:100000:65536"],
+            &["0:1:5", "5:0", "6:6:60"],
+            &["10:500:1000", "0:0:10"],
+            &["0:7:12"],
+        ])
+    };
+    (any::<bool>(), patterns(), patterns(), map(), map()).prop_map(
+        |(keep_directory_symlink, include, exclude, uid_map, gid_map)| {
+            let bytes =
+                |patterns: Vec<&str>| patterns.into_iter().map(|text| text.as_bytes().to_vec()).collect();
+            let ranges = |map: &[&str]| map.iter().map(|range| (*range).to_owned()).collect();
+            Chosen {
+                keep_directory_symlink,
+                include: bytes(include),
+                exclude: bytes(exclude),
+                uid_map: ranges(uid_map),
+                gid_map: ranges(gid_map),
+            }
+        },
+    )
+}
 
 #[derive(Clone, Debug)]
 enum Draft {
@@ -104,6 +177,23 @@ fn items(drafts: &[Vec<Draft>]) -> Vec<Vec<Item>> {
                     };
                     if number.is_multiple_of(5) {
                         metadata.xattrs.insert(b"user.n".to_vec(), number.to_string().into_bytes());
+                    }
+                    match number % 11 {
+                        3 => {
+                            let user = number.to_le_bytes();
+                            let acl = [&[2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 7, 0][..], &user]
+                                .concat();
+                            metadata.xattrs.insert(b"system.posix_acl_access".to_vec(), acl);
+                        }
+                        6 => {
+                            metadata.xattrs.insert(b"system.posix_acl_default".to_vec(), b"junk".to_vec());
+                        }
+                        9 => {
+                            let root = number.to_le_bytes();
+                            let capability = [&[0, 0, 0, 3][..], &[1; 16], &root].concat();
+                            metadata.xattrs.insert(b"security.capability".to_vec(), capability);
+                        }
+                        _ => {}
                     }
                     let mut link = Vec::new();
                     let mut data = Vec::new();
@@ -175,13 +265,10 @@ fn random_stacks_show_the_same_by_model_by_tree_and_by_tar() {
     let met = RefCell::new(Met::new());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
-        .run(
-            &(layers, any::<bool>(), prop_oneof![Just(usize::MAX), 1..700_usize]),
-            |(drafts, keep, chunk)| {
-                check(items(&drafts), keep, chunk, &mut met.borrow_mut());
-                Ok(())
-            },
-        )
+        .run(&(layers, chosen(), prop_oneof![Just(usize::MAX), 1..700_usize]), |(drafts, chosen, chunk)| {
+            check(items(&drafts), &chosen, chunk, &mut met.borrow_mut());
+            Ok(())
+        })
         .unwrap();
     for (what, often) in met.into_inner() {
         println!("{often:>9} {what}");

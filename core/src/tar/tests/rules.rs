@@ -321,9 +321,19 @@ fn l22_the_end() {
     assert!(bad(&[&entry[..], &[0; 512], &entry].concat()).contains("zeros with more after it"));
     assert!(bad(&[&entry[..], &[0; 512], b"x"].concat()).contains("inside a header"));
     let long = [long(b'L', "name"), entry.clone()].concat();
-    for cut in 1..long.len() {
+    let content = long.len() - 511;
+    for cut in 1..content {
         let message = bad(&long[..cut]);
         assert!(message.contains("it ends inside"), "{cut}: {message}");
+    }
+    // The content is whole, what fills its block is not.
+    for cut in content..long.len() {
+        let (reads, counts) = read(&long[..cut]).unwrap();
+        assert_eq!((&reads[0].entry.path[..], &reads[0].content[..]), (&b"name"[..], &b"x"[..]));
+        assert_eq!((counts.of(Note::CutPadding), counts.of(Note::NoEndMarker)), (1, 1), "{cut}");
+    }
+    for before in [pax(b'g', &[("comment", b"c")]), Raw::new(b'V', "v", 3).gnu().with(b"abc")] {
+        assert!(bad(&before[..before.len() - 1]).contains("it ends inside"));
     }
     assert!(bad(&tar(&[pax(b'x', &[])])).contains("the end follows"));
     assert!(bad(&pax(b'x', &[])).contains("inside a header"));
