@@ -30,6 +30,7 @@
 //! Memory follows the number of paths, never the size of files; the cost follows the bytes of the headers, whatever they
 //! say (L24).
 
+mod directory;
 mod flatten;
 mod id_map;
 mod index;
@@ -47,6 +48,7 @@ mod whiteout;
 #[cfg(test)]
 mod tests;
 
+pub use directory::{Directory, DirectoryPlan};
 pub use flatten::{Flatten, Step};
 pub use id_map::{IdMap, IdMaps, IdRange};
 pub use index::{LayerIndex, Scan};

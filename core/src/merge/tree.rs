@@ -280,6 +280,11 @@ impl Tree {
         self.nodes.get(id.0 as usize).map(|_| Node { tree: self, id })
     }
 
+    /// All paths in the order of their numbers: by depth, the root first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        (0..self.nodes.len()).map(|id| Node { tree: self, id: NodeId(u32::try_from(id).unwrap_or(NONE)) })
+    }
+
     /// All paths in canonical order (L26): sorted component by component as bytes, parents first, the root at the front.
     pub fn iter(&self) -> impl Iterator<Item = Node<'_>> {
         core::iter::successors(Some(self.root()), |node| node.after())
@@ -404,7 +409,8 @@ impl<'t> Node<'t> {
         (self.id.0 != ROOT).then(|| self.at(self.packed().parent))
     }
 
-    fn range(self) -> Range<u32> {
+    /// The numbers of what a directory holds.
+    pub(super) fn range(self) -> Range<u32> {
         let node = self.packed();
         node.first_child..node.first_child.saturating_add(node.children)
     }
