@@ -12,3 +12,5 @@ pub mod layers;
 pub mod layout;
 pub mod sample;
 pub mod store;
+pub mod unfinished;
+pub mod unpack;

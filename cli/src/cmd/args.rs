@@ -81,6 +81,8 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Write the merged root file system of an image as a tar
     Export(ExportArgs),
+    /// Write the merged root file system of an image into a directory
+    Unpack(UnpackArgs),
     /// Look at and clean the local store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -371,6 +373,29 @@ pub(super) struct ExportArgs {
     #[command(flatten)]
     pub(super) owners: OwnerArgs,
     /// Where to put temporary files [default: beside the output, or the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
+    /// Report as JSON on standard error
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UnpackArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// The directory: not there yet, or empty
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
+    #[arg(long)]
+    pub(super) keep_directory_symlink: bool,
+    /// No mtime later than this, in seconds since 1970
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    pub(super) mtime: Option<i64>,
+    /// Where to put temporary files besides the directory itself [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,
     /// Report as JSON on standard error

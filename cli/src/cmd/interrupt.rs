@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::drive::Cancel;
-use crate::export;
+use crate::unfinished;
 
 static RUNNING: Mutex<Vec<Cancel>> = Mutex::new(Vec::new());
 static LISTEN: Once = Once::new();
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn remove_unfinished() {
     let (done, removed) = channel::<()>();
     let remover = thread::Builder::new().spawn(move || {
-        export::remove_unfinished();
+        unfinished::remove_unfinished();
         drop(done);
     });
     if remover.is_ok() {

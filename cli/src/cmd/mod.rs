@@ -14,6 +14,7 @@ mod pull;
 mod select;
 mod show;
 mod store;
+mod unpack;
 mod validate;
 mod watch;
 
@@ -73,6 +74,7 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Pull(arguments) => pull::run(arguments, console),
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
+        Command::Unpack(arguments) => unpack::run(arguments, console),
         Command::Store(StoreCommand::Ls(arguments)) => store::ls(arguments),
         Command::Store(StoreCommand::Du(arguments)) => store::du(arguments),
         Command::Store(StoreCommand::Prune(arguments)) => store::prune(arguments, console),

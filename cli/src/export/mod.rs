@@ -7,7 +7,6 @@
 mod blocks;
 mod fill;
 mod output;
-mod unfinished;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +25,6 @@ use wharfie_core::tar::Counts;
 
 use self::fill::Fill;
 use self::output::Output;
-pub use self::unfinished::remove_unfinished;
 use crate::drive::Cancel;
 use crate::fault;
 use crate::layers::{

@@ -9,9 +9,9 @@ use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::HELD_BACK;
 
-use super::unfinished::{self, Entered};
 use super::{Sink, names_file};
 use crate::fault::io_error;
+use crate::unfinished::{self, Entered};
 
 /// Bytes of a compressed stream that are held back to the very end: the last ones of a gzip member's trailer or of a zstd
 /// frame's checksum, so that a stream without them ends inside a member or frame, however many were written.

@@ -34,6 +34,7 @@ pub struct DirectoryPlan {
     /// A later name of a file, and the first one.
     links: Vec<(NodeId, NodeId)>,
     content_bytes: u64,
+    stored_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,7 @@ impl DirectoryPlan {
         let mut directories: Vec<Row> = Vec::new();
         let mut entries: Vec<NodeId> = Vec::new();
         let mut links: Vec<(NodeId, NodeId)> = Vec::new();
-        let mut content_bytes = 0_u64;
+        let (mut content_bytes, mut stored_bytes) = (0_u64, 0_u64);
         for node in tree.nodes().filter(|node| node.kind() == Kind::Directory) {
             let begin = entries.len();
             let mut links_follow = false;
@@ -92,6 +93,7 @@ impl DirectoryPlan {
                     *first = Some(id.0);
                 }
                 content_bytes = content_bytes.saturating_add(child.size());
+                stored_bytes = stored_bytes.saturating_add(child.body().map_or(0, |body| body.stored));
                 if let Some(limit) = options.limits.total_bytes.filter(|limit| content_bytes > *limit) {
                     let error = Error::from(ErrorKind::LimitExceeded { limit: "total_bytes", value: limit });
                     return Err(error.at(place(&tree, child)));
@@ -111,7 +113,15 @@ impl DirectoryPlan {
             directories.push(Row { node: node.id(), end, links_follow });
         }
         entries.shrink_to_fit();
-        Ok(DirectoryPlan { tree, options: options.clone(), directories, entries, links, content_bytes })
+        Ok(DirectoryPlan {
+            tree,
+            options: options.clone(),
+            directories,
+            entries,
+            links,
+            content_bytes,
+            stored_bytes,
+        })
     }
 
     /// The tree that it was made of.
@@ -162,6 +172,11 @@ impl DirectoryPlan {
     /// Bytes of content of all files, each counted once, holes included.
     pub fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    /// Bytes of them that layers hold: those that are in no hole that is told as one (L17).
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
     }
 
     /// What a path's metadata are to be on disk: those of the image, changed as the options say.

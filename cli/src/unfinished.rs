@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 /// This process's.
 static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
 
-/// Removes the temporary file of every export that runs in this process. No other can begin, and none of those can go
+/// Removes the temporary file of every export and the temporary directory of every unpacking that runs in this process. No other can begin, and none of those can go
 /// on, so this is the last that is done before the process ends.
 pub fn remove_unfinished() {
     std::mem::forget(UNFINISHED.remove());
@@ -24,16 +24,17 @@ impl Unfinished {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(
+    fn enter<T>(
         &'static self,
-        make: impl FnOnce() -> io::Result<NamedTempFile>,
-    ) -> io::Result<(NamedTempFile, Entered)> {
+        make: impl FnOnce() -> io::Result<T>,
+        path: impl FnOnce(&T) -> PathBuf,
+    ) -> io::Result<(T, Entered)> {
         // Held while it is made: there is no moment at which it is there and not in the list.
         let mut paths = self.paths();
-        let file = make()?;
-        let path = file.path().to_owned();
+        let made = make()?;
+        let path = path(&made);
         paths.insert(path.clone());
-        Ok((file, Entered { list: self, path }))
+        Ok((made, Entered { list: self, path }))
     }
 
     /// Until what it gives is dropped, nothing is entered.
@@ -41,14 +42,14 @@ impl Unfinished {
         let mut paths = self.paths();
         for path in std::mem::take(&mut *paths) {
             // It may have got its name, or be gone, since.
-            let _ = fs::remove_file(path);
+            remove(&path);
         }
         paths
     }
 }
 
-/// A temporary file's place in the list, until this is dropped.
-pub(super) struct Entered {
+/// The place of a temporary file or directory in the list, until this is dropped.
+pub(crate) struct Entered {
     list: &'static Unfinished,
     path: PathBuf,
 }
@@ -59,11 +60,38 @@ impl Drop for Entered {
     }
 }
 
+impl Entered {
+    /// Does what must not be cut in two: [`remove_unfinished`] comes before it or after it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn hold<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _paths = self.list.paths();
+        act()
+    }
+}
+
 /// Makes a temporary file that [`remove_unfinished`] knows of.
-pub(super) fn enter(
+pub(crate) fn enter(
     make: impl FnOnce() -> io::Result<NamedTempFile>,
 ) -> io::Result<(NamedTempFile, Entered)> {
-    UNFINISHED.enter(make)
+    UNFINISHED.enter(make, |file| file.path().to_owned())
+}
+
+/// Makes a temporary directory with this absolute path that [`remove_unfinished`] knows of.
+#[cfg(target_os = "linux")]
+pub(crate) fn enter_directory<T>(
+    path: PathBuf,
+    make: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(T, Entered)> {
+    UNFINISHED.enter(make, |_| path)
+}
+
+fn remove(path: &Path) {
+    #[cfg(target_os = "linux")]
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        crate::unpack::remove(path);
+        return;
+    }
+    let _ = fs::remove_file(path);
 }
 
 #[cfg(test)]
@@ -75,7 +103,8 @@ mod tests {
         // Not this process's own: other tests run beside this one.
         static LIST: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
         let dir = tempfile::tempdir().unwrap();
-        let enter = || LIST.enter(|| NamedTempFile::new_in(dir.path())).unwrap();
+        let enter =
+            || LIST.enter(|| NamedTempFile::new_in(dir.path()), |file| file.path().to_owned()).unwrap();
         let names = || fs::read_dir(dir.path()).unwrap().count();
         let (running, _entered) = enter();
         let (done, entered) = enter();
@@ -91,7 +120,7 @@ mod tests {
             !running.path().exists() && dir.path().join("done").exists() && dir.path().join("named").exists()
         );
         assert_eq!((names(), LIST.paths().len()), (2, 0));
-        assert!(LIST.enter(|| Err(io::ErrorKind::StorageFull.into())).is_err());
+        assert!(LIST.enter(|| Err::<(), _>(io::ErrorKind::StorageFull.into()), |()| PathBuf::new()).is_err());
         assert_eq!(LIST.paths().len(), 0);
     }
 }
