@@ -4,6 +4,8 @@
 mod cases;
 #[path = "merge/check.rs"]
 mod check;
+#[path = "merge/corpus.rs"]
+mod corpus;
 #[path = "merge/model.rs"]
 mod model;
 #[path = "merge/output.rs"]

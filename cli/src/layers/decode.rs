@@ -12,7 +12,7 @@ use std::thread;
 use wharfie_core::codec::{Codec as _, Decoder, Format, FormatMismatch, Needs};
 use wharfie_core::digest::{Hasher, Verifier};
 use wharfie_core::error::{Error, ErrorKind, Place, Result};
-use wharfie_core::merge::{LayerIndex, Scan};
+use wharfie_core::merge::{LayerIndex, Scan, check_diff_id};
 use wharfie_core::{Algorithm, Digest, Limits};
 
 use super::spool::Spool;
@@ -202,15 +202,6 @@ impl Job<'_> {
         self.diff_id.map_or(Algorithm::Sha256, |id| id.algorithm())
     }
 
-    fn check_diff_id(&self, actual: Digest) -> Result<()> {
-        match self.diff_id {
-            Some(expected) if expected != actual => {
-                Err(ErrorKind::DiffIdMismatch { expected, actual }.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// A layer without compression: its blob is its tar, one hash serves for both and nothing is copied.
     fn scan_plain(
         &self,
@@ -236,7 +227,7 @@ impl Job<'_> {
         let size = blob.position;
         let digest = blob.verifier.finish()?;
         let diff_id = second.map_or(digest, Hasher::finish);
-        self.check_diff_id(diff_id)?;
+        check_diff_id(self.diff_id, diff_id)?;
         let mismatch = expected
             .filter(|expected| *expected != Format::Identity && size > 0)
             .map(|expected| FormatMismatch { expected, actual: Format::Identity });
@@ -278,7 +269,7 @@ impl Job<'_> {
             }
         };
         blob.verifier.finish()?;
-        self.check_diff_id(diff_id)?;
+        check_diff_id(self.diff_id, diff_id)?;
         let report = LayerReport {
             diff_id,
             tar_bytes: spool.len(),

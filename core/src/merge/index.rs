@@ -462,19 +462,9 @@ impl Scan {
         Ok(self.index)
     }
 
+    /// Adds what the parser does not know of the place. It knows the byte, and the entry wherever its header can be read
+    /// that far.
     fn placed(&self, error: Error) -> Error {
-        let entry = (!self.index.is_empty()).then(|| self.index.last.clone());
-        let place = Place {
-            blob: self.index.blob,
-            layer: Some(self.index.layer),
-            byte: Some(self.parser.position()),
-            ..Place::default()
-        };
-        // A parser's error that knows no entry stands behind the last one that was read.
-        if error.place().entry.is_some() || error.place().byte.is_some() {
-            error.at(place)
-        } else {
-            error.at(Place { entry, ..place })
-        }
+        error.at(Place { blob: self.index.blob, layer: Some(self.index.layer), ..Place::default() })
     }
 }

@@ -60,6 +60,7 @@ pub use selection::{Selection, Unmatched};
 pub use tree::{Body, Node, NodeId, Origin, Tree};
 pub use warning::{Warning, WarningKind, Warnings};
 
+use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
 
 /// Where a config carries `diff_ids`, their number must be that of the layers (L23). Schema 1 and the v1 layout carry
@@ -72,6 +73,17 @@ pub fn check_layer_count(diff_ids: Option<usize>, layers: usize) -> Result<()> {
         Some(diff_ids) if diff_ids != layers => {
             Err(ErrorKind::LayerCountMismatch { diff_ids: diff_ids as u64, layers: layers as u64 }.into())
         }
+        _ => Ok(()),
+    }
+}
+
+/// What a layer's content hashes to must be what the config says of it, where it says anything (L23).
+///
+/// # Errors
+/// `diff_id_mismatch`.
+pub fn check_diff_id(expected: Option<Digest>, actual: Digest) -> Result<()> {
+    match expected {
+        Some(expected) if expected != actual => Err(ErrorKind::DiffIdMismatch { expected, actual }.into()),
         _ => Ok(()),
     }
 }

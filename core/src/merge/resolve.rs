@@ -160,10 +160,11 @@ impl Resolver {
     fn resolve(&mut self, mut index: LayerIndex) -> Result<()> {
         let layer = index.layer();
         let base = self.rows;
-        let rows = u32::try_from(index.len()).ok().and_then(|rows| base.checked_add(rows));
-        match rows {
-            Some(rows) if u64::from(rows) <= self.options.limits.entries && rows != NONE => self.rows = rows,
-            _ => return Err(entries(&self.options.limits)),
+        // The first entry that is one too many is where it happens (L25).
+        let room = u32::try_from(self.options.limits.entries).unwrap_or(NONE - 1).min(NONE - 1) - base;
+        match u32::try_from(index.len()) {
+            Ok(rows) if rows <= room => self.rows = base + rows,
+            _ => return Err(entries(&self.options.limits).at(index.place(room))),
         }
         index.seal();
         self.warnings.append(index.take_warnings());

@@ -1,304 +1,339 @@
 //! The corpus of `testdata/stacks`, every case by the tree, by both flattened tars and by the model.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use wharfie_core::merge::{Options, Order};
-use wharfie_core::tar::{Kind, Metadata, Mtime};
+use wharfie_core::codec::{Codec as _, Decoder, Format, Needs, SoftCodecs};
+use wharfie_core::digest::{Digest, SoftHashes, Verifier};
+use wharfie_core::error::{Error, Fact, Place, Result};
+use wharfie_core::merge::{Flatten, Options, Order, Scan, Step, Tree, check_diff_id, check_layer_count};
 
+use super::corpus::{Case, LIMITS, Layer, RULES, RawWarning, bytes, corpus, rule_name};
 use super::model;
-use super::model::chosen::{Chosen, by_core};
-use super::stack::{
-    Item, Shown, View, flatten, group, names, offsets, resolve, tar, view_of_tar, view_of_tree,
-};
-
-#[derive(Deserialize)]
-struct File {
-    case: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Case {
-    pub(crate) name: String,
-    layers: Vec<Vec<Raw>>,
-    tree: Option<Vec<Raw>>,
-    error: Option<String>,
-    at: Option<[usize; 2]>,
-    #[serde(default)]
-    warnings: Vec<RawWarning>,
-    order: Option<Vec<String>>,
-    #[serde(default)]
-    keep_directory_symlink: bool,
-    #[serde(default)]
-    include: Vec<String>,
-    #[serde(default)]
-    exclude: Vec<String>,
-    #[serde(default)]
-    unmatched: Vec<String>,
-    #[serde(default)]
-    uid_map: Vec<String>,
-    #[serde(default)]
-    gid_map: Vec<String>,
-    cut: Option<[usize; 2]>,
-}
-
-#[derive(Deserialize, Debug, PartialEq)]
-#[serde(deny_unknown_fields)]
-struct RawWarning {
-    kind: String,
-    layer: usize,
-    path: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    path: String,
-    r#type: Option<String>,
-    link: String,
-    mode: Option<u32>,
-    uid: u32,
-    gid: u32,
-    mtime: Option<i64>,
-    nanos: u32,
-    major: u32,
-    minor: u32,
-    xattrs: BTreeMap<String, String>,
-    data: String,
-    same: Option<String>,
-    implied: bool,
-}
-
-/// `\xNN` to a byte, `\\` to a backslash.
-fn bytes(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, more)) = rest.split_first() {
-        rest = more;
-        if *byte != b'\\' {
-            out.push(*byte);
-        } else if let Some(more) = rest.strip_prefix(b"\\") {
-            out.push(b'\\');
-            rest = more;
-        } else {
-            let hex = std::str::from_utf8(&rest[1..3]).unwrap();
-            assert_eq!(rest[0], b'x', "{text}");
-            out.push(u8::from_str_radix(hex, 16).unwrap());
-            rest = &rest[3..];
-        }
-    }
-    out
-}
-
-impl Raw {
-    fn item(&self) -> Item {
-        let (kind, mode) = match self.r#type.as_deref() {
-            None => (Kind::File, 0o644),
-            Some("dir") => (Kind::Directory, 0o755),
-            Some("symlink") => (Kind::Symlink, 0o777),
-            Some("link") => (Kind::HardLink, 0o644),
-            Some("char") => (Kind::CharDevice { major: self.major, minor: self.minor }, 0o644),
-            Some("block") => (Kind::BlockDevice { major: self.major, minor: self.minor }, 0o644),
-            Some("fifo") => (Kind::Fifo, 0o644),
-            Some(other) => panic!("type {other}"),
-        };
-        let seconds = self.mtime.unwrap_or(if self.implied { 0 } else { 1000 });
-        let xattrs = self.xattrs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
-        Item {
-            path: bytes(&self.path),
-            kind,
-            link: bytes(&self.link),
-            metadata: Metadata {
-                mode: self.mode.unwrap_or(mode),
-                uid: self.uid,
-                gid: self.gid,
-                mtime: Mtime { seconds, nanos: self.nanos },
-                xattrs,
-            },
-            data: bytes(&self.data),
-        }
-    }
-}
-
-fn expected(tree: &[Raw]) -> View {
-    let shown = |raw: &Raw| {
-        let Item { kind, link, metadata, data, .. } = raw.item();
-        Shown { kind, link, metadata, data, same: Vec::new() }
-    };
-    group(tree.iter().map(|raw| match &raw.same {
-        None => (bytes(&raw.path), shown(raw), bytes(&raw.path)),
-        Some(same) => {
-            let first = tree.iter().find(|raw| raw.path == *same && raw.same.is_none()).unwrap();
-            (bytes(&raw.path), shown(first), bytes(same))
-        }
-    }))
-}
-
-impl Case {
-    /// The tars of its layers, and the options that it is merged by.
-    pub(crate) fn stack(&self) -> (Vec<Vec<u8>>, Options) {
-        let items = |layer: &Vec<Raw>| layer.iter().map(Raw::item).collect::<Vec<Item>>();
-        let mut tars: Vec<Vec<u8>> = self.layers.iter().map(|layer| tar(&items(layer))).collect();
-        if let Some([layer, bytes]) = self.cut {
-            let len = tars[layer].len() - bytes;
-            tars[layer].truncate(len);
-        }
-        (tars, self.chosen().options())
-    }
-
-    fn chosen(&self) -> Chosen {
-        let patterns = |texts: &[String]| texts.iter().map(|text| bytes(text)).collect();
-        Chosen {
-            keep_directory_symlink: self.keep_directory_symlink,
-            include: patterns(&self.include),
-            exclude: patterns(&self.exclude),
-            uid_map: self.uid_map.clone(),
-            gid_map: self.gid_map.clone(),
-        }
-    }
-}
-
-/// All cases, with the rule that they are about.
-pub(crate) fn corpus() -> Vec<(String, Case)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/stacks");
-    let mut files: Vec<_> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
-    files.sort();
-    let mut corpus = Vec::new();
-    for file in files {
-        let rule = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&file).unwrap();
-        let cases: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{rule}: {error}"));
-        corpus.extend(cases.case.into_iter().map(|case| (rule.clone(), case)));
-    }
-    assert!(corpus.len() > 100, "only {} cases", corpus.len());
-    corpus
-}
+use super::model::chosen::by_core;
+use super::stack::{Item, View, flatten, items, names, offsets, resolve, view_of_tar, view_of_tree};
 
 #[test]
 fn every_stack_of_the_corpus_shows_what_the_rules_say() {
-    for (rule, case) in corpus() {
-        run(&rule, &case);
+    let mut failed = 0;
+    for case in corpus() {
+        let run = Run { name: format!("{}: {}", case.about, case.name), case };
+        // Each says what it has to say.
+        failed += u32::from(std::panic::catch_unwind(|| run.run()).is_err());
+    }
+    assert_eq!(failed, 0, "cases failed");
+}
+
+#[test]
+fn every_rule_has_cases_and_every_limit_is_reached() {
+    let corpus = corpus();
+    for rule in 1..=RULES {
+        let cases = corpus.iter().filter(|case| case.about == rule_name(rule)).count();
+        assert!(cases >= 2, "L{rule} has {cases} cases");
+    }
+    let mut names = BTreeSet::new();
+    for case in &corpus {
+        assert!(names.insert((&case.about, &case.name)), "{}: {} comes twice", case.about, case.name);
+    }
+    for limit in LIMITS {
+        assert!(corpus.iter().any(|case| case.limit.as_deref() == Some(limit)), "no case reaches {limit}");
     }
 }
 
-fn run(rule: &str, case: &Case) {
-    let name = format!("{rule}: {}", case.name);
-    let layers: Vec<Vec<Item>> =
-        case.layers.iter().map(|layer| layer.iter().map(Raw::item).collect()).collect();
-    let (tars, mut options) = case.stack();
-    // What the parser drops of overlays' own (L16) is not the model's.
-    let bare: Vec<Vec<Item>> = layers
-        .iter()
-        .map(|layer| {
-            let mut layer = layer.clone();
-            for item in &mut layer {
-                item.metadata.xattrs.retain(|name, _| {
-                    !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
-                });
-            }
-            layer
-        })
-        .collect();
-    let model = model::view(&bare, case.keep_directory_symlink);
-    let chosen = case.chosen();
+/// A case on its way through everything that reads layers.
+struct Run {
+    name: String,
+    case: Case,
+}
 
-    if let Some(code) = &case.error {
-        let [layer, item] = case.at.unwrap();
-        match (model, &case.cut) {
-            // What is no tar is no matter of the model.
-            (Ok(_), Some(_)) => assert_eq!(code, "invalid_tar", "{name}"),
-            (Ok(view), None) => {
-                assert_eq!(code, "unmapped_id", "{name}: model");
-                assert_eq!(chosen.map(&chosen.select(&view)), None, "{name}: model");
-            }
-            (Err(fault), _) => {
-                assert_eq!((fault.0, fault), (code.as_str(), (fault.0, layer, item)), "{name}: model")
-            }
+/// Layers as a host has them when all digests have held.
+struct Opened {
+    tars: Vec<Vec<u8>>,
+    mismatched: Vec<usize>,
+}
+
+impl Run {
+    fn run(&self) {
+        let layers = self.case.stack();
+        match &self.case.error {
+            Some(code) => self.fails(code, &layers),
+            None => self.shows(&layers),
         }
-        for chunk in [usize::MAX, 1] {
-            for error in [
-                resolve(&tars, &options, chunk, true).map(drop).expect_err(&name),
-                flatten(&tars, &options, chunk).expect_err(&name),
-            ] {
-                assert_eq!(error.code(), code, "{name}: {error}");
-                let place = error.place();
-                assert_eq!(place.layer, Some(layer), "{name}: {error}");
-                if case.cut.is_some() {
-                    assert_eq!(place.byte, Some(tars[layer].len() as u64), "{name}: {error}");
-                    continue;
-                }
-                assert_eq!(place.byte, Some(offsets(&tars[layer])[item]), "{name}: {error}");
-                assert!(place.entry.is_some(), "{name}: {error}");
-            }
-        }
-        return;
     }
 
-    let expected = expected(case.tree.as_ref().unwrap_or_else(|| panic!("{name}: no tree")));
-    let model = model.unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
-    let unmatched: Vec<_> = case.unmatched.iter().map(|said| said.split_once(' ').unwrap()).collect();
-    let found = chosen.unmatched(&model);
-    assert!(
-        found
-            .iter()
-            .map(|(option, pattern)| (*option, &pattern[..]))
-            .eq(unmatched.iter().map(|(option, pattern)| (*option, pattern.as_bytes()))),
-        "{name}: model: unmatched {found:?}"
-    );
-    let model = chosen.map(&chosen.select(&model)).unwrap_or_else(|| panic!("{name}: model: unmapped"));
-    assert_eq!(model, expected, "{name}: model");
-    for (chunk, reversed) in [(usize::MAX, false), (1, true)] {
-        let tree =
-            resolve(&tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(by_core(&view_of_tree(&tree, &tars), &options.id_maps), expected, "{name}: tree");
-        assert!(
-            tree.unmatched()
-                .iter()
-                .map(|found| (found.option, found.pattern.as_bytes()))
-                .eq(unmatched.iter().map(|(option, pattern)| (*option, pattern.as_bytes()))),
-            "{name}: {:?}",
-            tree.unmatched()
-        );
-        let warnings: Vec<RawWarning> = tree
-            .warnings()
-            .iter()
-            .map(|warning| RawWarning {
+    fn digest(&self, layer: &Layer) -> Digest {
+        match &layer.digest {
+            Some(digest) => digest.parse().unwrap(),
+            None => Digest::sha256(&layer.blob),
+        }
+    }
+
+    /// All that a host does before it merges: blobs against their descriptors, decoded by magic, the content against
+    /// the config (L20, L23), and scanned.
+    fn open(&self, layers: &[Layer], piece: usize, room: usize) -> Result<(Opened, Flatten)> {
+        let options = self.case.options();
+        check_layer_count(self.case.diff_ids.as_ref().map(Vec::len), layers.len())?;
+        let mut flatten = Flatten::new(layers.len(), &options)?;
+        let mut opened = Opened { tars: Vec::new(), mismatched: Vec::new() };
+        for (number, layer) in layers.iter().enumerate() {
+            let digest = self.digest(layer);
+            let place = Place { layer: Some(number), blob: Some(digest), ..Place::default() };
+            let (tar, mismatched) = self
+                .open_layer(number, layer, digest, (piece, room), &mut flatten)
+                .map_err(|error| error.at(place))?;
+            opened.tars.push(tar);
+            opened.mismatched.extend(mismatched.then_some(number));
+        }
+        Ok((opened, flatten))
+    }
+
+    fn open_layer(
+        &self,
+        number: usize,
+        layer: &Layer,
+        digest: Digest,
+        (piece, room): (usize, usize),
+        flatten: &mut Flatten,
+    ) -> Result<(Vec<u8>, bool)> {
+        let size = layer.size.unwrap_or(layer.blob.len() as u64);
+        let mut verifier = Verifier::new(&SoftHashes, digest, Some(size));
+        for piece in cut(&layer.blob, piece) {
+            verifier.update(piece)?;
+        }
+        verifier.finish()?;
+        let limits = self.case.options().limits;
+        let expected = layer.media_type.as_deref().and_then(Format::of_media_type);
+        let mut decoder = Decoder::new(&SoftCodecs, expected, &limits);
+        let mut scan = Scan::new(number, &limits).with_blob(digest);
+        let (mut tar, mut buffer) = (Vec::new(), vec![0; room]);
+        let mut pieces = cut(&layer.blob, piece);
+        let mut input = pieces.next();
+        loop {
+            let step = match input {
+                Some(input) => decoder.process(input, &mut buffer),
+                None => decoder.finish(&mut buffer),
+            };
+            let step = step.map_err(|error| error.at_byte(decoder.written()))?;
+            scan.feed(&buffer[..step.written])?;
+            tar.extend_from_slice(&buffer[..step.written]);
+            match step.needs {
+                Needs::Input => input = pieces.next(),
+                Needs::Output => input = input.map(|input| &input[step.read..]),
+                Needs::Nothing => break,
+            }
+        }
+        let diff_ids = self.case.diff_ids.as_deref();
+        let stated = diff_ids.and_then(|ids| ids.get(number)).filter(|stated| *stated != "layer");
+        let stated = stated.map(|id| if id == "blob" { digest } else { id.parse().unwrap() });
+        if let Some(stated) = stated {
+            check_diff_id(Some(stated), Digest::sha256(&tar))?;
+        }
+        flatten.supply(scan.finish()?)?;
+        Ok((tar, decoder.mismatch().is_some()))
+    }
+
+    /// Pieces of input and room for output to go through everything with: whole, byte by byte, and some that fit nothing.
+    /// Large blobs go whole.
+    fn pieces(layers: &[Layer]) -> &'static [(usize, usize)] {
+        let bytes: usize = layers.iter().map(|layer| layer.blob.len()).sum();
+        match bytes {
+            0..20_000 => &[(usize::MAX, 64 << 10), (1, 1), (513, 1), (1, 700), (77, 511), (1000, 1025)],
+            20_000..30_000 => &[(usize::MAX, 64 << 10), (1, 1), (77, 511)],
+            _ => &[(usize::MAX, 64 << 10), (4999, 997)],
+        }
+    }
+
+    fn fails(&self, code: &str, layers: &[Layer]) {
+        let name = &self.name;
+        if let (Some(items), Some([layer, item])) = (self.case.items(), self.case.at)
+            && code != "limit_exceeded"
+        {
+            match model::view(&items, self.case.keep_directory_symlink) {
+                Ok(view) => {
+                    assert_eq!(code, "unmapped_id", "{name}: model");
+                    let chosen = self.case.chosen();
+                    assert_eq!(chosen.map(&chosen.select(&view)), None, "{name}: model");
+                }
+                Err(fault) => assert_eq!((fault.0, fault), (code, (fault.0, layer, item)), "{name}: model"),
+            }
+        }
+        for (piece, room) in Self::pieces(layers) {
+            let error = match self.open(layers, *piece, *room) {
+                Err(error) => error,
+                Ok((_, flatten)) => drain(flatten).map(drop).expect_err(name),
+            };
+            assert_eq!(error.code(), code, "{name}: {error}");
+            if let Some(limit) = &self.case.limit {
+                let stated = Fact::Text(limit.clone());
+                assert_eq!(error.kind().facts()[0], ("limit", stated), "{name}: {error}");
+            }
+            self.stands(&error, layers);
+        }
+    }
+
+    /// L25: layer by index and digest, entry, byte.
+    fn stands(&self, error: &Error, layers: &[Layer]) {
+        let (name, place) = (&self.name, error.place());
+        match (&self.case.at, &self.case.place) {
+            (Some([layer, item]), None) => {
+                let tar = layers[*layer].tar.as_ref().unwrap();
+                assert_eq!(place.layer, Some(*layer), "{name}: {error}");
+                assert_eq!(place.byte, Some(offsets(tar)[*item]), "{name}: {error}");
+                assert!(place.entry.is_some(), "{name}: {error}");
+            }
+            (None, Some(expected)) => {
+                assert_eq!(place.layer, expected.layer, "{name}: {error}");
+                assert!(
+                    expected.byte.is_none() || place.byte == expected.byte,
+                    "{name}: {error}, {:?}",
+                    place.byte
+                );
+                assert_eq!(place.entry, expected.entry.as_deref().map(bytes), "{name}: {error}");
+            }
+            _ => panic!("{name}: either `at` or `place`"),
+        }
+        // What is wrong with a blob as a whole is nowhere in its content, and some things are of no layer alone.
+        let of_all = place.layer.is_none() || error.code().ends_with("_mismatch");
+        assert_eq!(place.byte.is_none(), of_all, "{name}: {error}");
+        if let Some(layer) = place.layer {
+            assert_eq!(place.blob, Some(self.digest(&layers[layer])), "{name}: {error}");
+        }
+    }
+
+    fn shows(&self, layers: &[Layer]) {
+        let name = &self.name;
+        let expected = self.case.view().unwrap_or_else(|| panic!("{name}: no tree"));
+        let (whole, _) =
+            self.open(layers, usize::MAX, 64 << 10).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(whole.mismatched, self.case.mismatched, "{name}: mismatched");
+        for (piece, room) in Self::pieces(layers) {
+            let (opened, _) =
+                self.open(layers, *piece, *room).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(opened.tars == whole.tars, "{name}: in pieces of {piece} into {room}");
+        }
+        let tars = whole.tars;
+        self.by_model(&tars, &expected);
+        self.by_tree(&tars, &expected);
+        self.by_tars(&tars, &expected);
+        let long = |path: &Vec<u8>| path.split(|byte| *byte == b'/').any(|name| name.len() > 255);
+        assert_eq!(expected.keys().any(long), self.case.too_long, "{name}");
+        for group in &self.case.collide {
+            assert!(group.len() > 1, "{name}");
+            let folded: BTreeSet<_> = group.iter().map(|path| path.to_lowercase()).collect();
+            assert_eq!(folded.len(), 1, "{name}: {group:?}");
+            for path in group {
+                assert!(expected.contains_key(&bytes(path)), "{name}: {path}");
+            }
+        }
+    }
+
+    /// The law a second time; from what the parser reads, where no plain writer wrote it.
+    fn by_model(&self, tars: &[Vec<u8>], expected: &View) {
+        let mut layers: Vec<Vec<Item>> =
+            self.case.items().unwrap_or_else(|| tars.iter().map(|tar| items(tar)).collect());
+        // What the parser drops of overlays' own (L16) is not the model's.
+        for item in layers.iter_mut().flatten() {
+            item.metadata.xattrs.retain(|name, _| {
+                !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+            });
+        }
+        let model = model::view(&layers, self.case.keep_directory_symlink);
+        let model = model.unwrap_or_else(|fault| panic!("{}: {fault:?}", self.name));
+        let chosen = self.case.chosen();
+        let found = chosen.unmatched(&model).into_iter();
+        self.matches_not(found.map(|(option, pattern)| (option, pattern.escape_ascii().to_string())));
+        let model = chosen.map(&chosen.select(&model)).unwrap_or_else(|| panic!("{}: unmapped", self.name));
+        same(&model, expected, &format!("{}: model", self.name));
+    }
+
+    fn by_tree(&self, tars: &[Vec<u8>], expected: &View) {
+        let (name, options) = (&self.name, self.case.options());
+        for (chunk, reversed) in [(usize::MAX, false), (1, true), (700, true)] {
+            let tree =
+                resolve(tars, &options, chunk, reversed).unwrap_or_else(|error| panic!("{name}: {error}"));
+            same(&by_core(&view_of_tree(&tree, tars), &options.id_maps), expected, &format!("{name}: tree"));
+            self.tells(&tree);
+            let found = tree.unmatched().iter();
+            self.matches_not(found.map(|found| (found.option, found.pattern.as_bytes().escape_ascii().to_string())));
+        }
+    }
+
+    /// The patterns that nothing is like.
+    fn matches_not(&self, found: impl Iterator<Item = (&'static str, String)>) {
+        let found: Vec<String> = found.map(|(option, pattern)| format!("{option} {pattern}")).collect();
+        assert_eq!(found, self.case.unmatched, "{}: unmatched", self.name);
+    }
+
+    /// Nothing odd goes by in silence, and nothing is told that is not so (L25).
+    fn tells(&self, tree: &Tree) {
+        let name = &self.name;
+        let mut wanted: Vec<&RawWarning> = self.case.warnings.iter().collect();
+        for warning in tree.warnings().iter() {
+            let warning = RawWarning {
                 kind: warning.kind.code().into(),
                 layer: warning.layer,
                 path: warning.path.escape_ascii().to_string(),
-            })
-            .collect();
-        let mut wanted: Vec<&RawWarning> = case.warnings.iter().collect();
-        for warning in &warnings {
-            let at = wanted.iter().position(|wanted| *wanted == warning);
+            };
+            let at = wanted.iter().position(|wanted| **wanted == warning);
             wanted.remove(at.unwrap_or_else(|| panic!("{name}: unexpected {warning:?}")));
         }
         assert!(wanted.is_empty(), "{name}: missing {wanted:?}");
+        let notes = tree.counts().iter().map(|(note, count)| (note.code().to_owned(), count));
+        assert_eq!(notes.collect::<std::collections::BTreeMap<_, _>>(), self.case.notes, "{name}: notes");
     }
-    let mut canonical = Vec::new();
-    for order in [Order::Canonical, Order::Stream] {
-        options.order = order;
-        let flat = flatten(&tars, &options, usize::MAX).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(view_of_tar(&flat, order), expected, "{name}: {} tar", order.name());
-        assert!(flatten(&tars, &options, 1).unwrap() == flat, "{name}: byte by byte");
-        if let Some(wanted) = &case.order
-            && order == Order::Stream
-        {
-            assert_eq!(&names(&flat), wanted, "{name}: order");
+
+    fn by_tars(&self, tars: &[Vec<u8>], expected: &View) {
+        let (name, mut options) = (&self.name, self.case.options());
+        let mut canonical = Vec::new();
+        for order in [Order::Canonical, Order::Stream] {
+            options.order = order;
+            let flat = flatten(tars, &options, usize::MAX).unwrap_or_else(|error| panic!("{name}: {error}"));
+            same(&view_of_tar(&flat, order), expected, &format!("{name}: {} tar", order.name()));
+            let small = tars.iter().map(Vec::len).sum::<usize>() < 50_000;
+            for chunk in if small { &[1, 511, 1300][..] } else { &[1300] } {
+                let chunk = *chunk;
+                assert!(flatten(tars, &options, chunk).unwrap() == flat, "{name}: in pieces of {chunk}");
+            }
+            if let Some(wanted) = &self.case.order
+                && order == Order::Stream
+            {
+                assert_eq!(&names(&flat), wanted, "{name}: order");
+            }
+            // The flattened tar is a layer like any other, and canonical order does not hang on how layers were cut (L26).
+            let mut recut = Options::default();
+            recut.order = Order::Canonical;
+            let again = flatten(std::slice::from_ref(&flat), &recut, usize::MAX).unwrap();
+            if order == Order::Canonical {
+                canonical = flat;
+            }
+            assert!(again == canonical, "{name}: {} order flattened again", order.name());
         }
-        // The flattened tar is a layer like any other, and canonical order does not hang on how layers were cut (L26).
-        let mut recut = Options::default();
-        recut.order = Order::Canonical;
-        let again = flatten(std::slice::from_ref(&flat), &recut, usize::MAX).unwrap();
-        if order == Order::Canonical {
-            canonical = flat;
-        }
-        assert!(again == canonical, "{name}: {} order flattened again", order.name());
     }
+}
+
+/// Pieces of random sizes, the same in every run, of so many bytes at most; whole if that is as many as there can be.
+fn cut(bytes: &[u8], largest: usize) -> impl Iterator<Item = &[u8]> {
+    let (mut rest, mut dice) = (bytes, 0x7768_6172_6669_6531_u64);
+    std::iter::from_fn(move || {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let len = if largest == usize::MAX { largest } else { 1 + (dice >> 33) as usize % largest };
+        let (piece, after) = rest.split_at(len.min(rest.len()));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Compares path by path: what differs is told, not all there is.
+fn same(view: &View, expected: &View, what: &str) {
+    for (path, shown) in expected {
+        assert_eq!(view.get(path), Some(shown), "{what}: {}", path.escape_ascii());
+    }
+    for path in view.keys() {
+        assert!(expected.contains_key(path), "{what}: {} should not be there", path.escape_ascii());
+    }
+}
+
+/// Goes through the plan, for its errors.
+fn drain(mut flatten: Flatten) -> Result<()> {
+    while flatten.step(&mut [0; 4096])? != Step::Done {}
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wharfie_core::merge::{Flatten, LayerIndex, Node, Options, Order, Resolver, Scan, Step, Tree};
-use wharfie_core::tar::{END_OF_ARCHIVE, Event, Header, Kind, Metadata, Parser, padding};
+use wharfie_core::tar::{END_OF_ARCHIVE, Event, Header, Kind, Metadata, Parser, Piece, SparseMap, padding};
 use wharfie_core::{Error, Limits};
 
 /// One entry of a layer's tar.
@@ -93,6 +93,34 @@ pub(crate) fn each_entry(tar: &[u8], mut with: impl FnMut(wharfie_core::tar::Ent
     parser.finish().unwrap();
 }
 
+/// The content that stored bytes stand for.
+fn expand(stored: &[u8], sparse: Option<&SparseMap>) -> Vec<u8> {
+    let Some(map) = sparse else { return stored.to_vec() };
+    let (mut content, mut expander, mut stored) = (Vec::new(), map.expander(), stored);
+    while let Some(piece) = expander.next(stored.len() as u64) {
+        match piece {
+            Piece::Hole(len) => content.resize(content.len() + len as usize, 0),
+            Piece::Data(len) => {
+                let (data, rest) = stored.split_at(len as usize);
+                content.extend_from_slice(data);
+                stored = rest;
+            }
+        }
+    }
+    content
+}
+
+/// The entries of a tar, holes filled in.
+pub(crate) fn items(tar: &[u8]) -> Vec<Item> {
+    let mut items = Vec::new();
+    each_entry(tar, |entry, stored| {
+        let data = expand(stored, entry.sparse.as_ref());
+        let wharfie_core::tar::Entry { path, kind, link, metadata, .. } = entry;
+        items.push(Item { path, kind, link, metadata, data });
+    });
+    items
+}
+
 /// Indexes one layer, fed in pieces of `chunk` bytes.
 pub(crate) fn scan(layer: usize, tar: &[u8], chunk: usize, limits: &Limits) -> Result<LayerIndex, Error> {
     let mut scan = Scan::new(layer, limits);
@@ -122,9 +150,8 @@ pub(crate) fn resolve(
 pub(crate) fn view_of_tree(tree: &Tree, tars: &[Vec<u8>]) -> View {
     let shown = |node: &Node<'_>| {
         let data = node.body().map_or_else(Vec::new, |body| {
-            assert!(body.sparse.is_none());
             let at = body.data_at as usize;
-            tars[body.layer][at..at + body.stored as usize].to_vec()
+            expand(&tars[body.layer][at..at + body.stored as usize], body.sparse)
         });
         assert_eq!(data.len() as u64, node.size());
         Shown {
