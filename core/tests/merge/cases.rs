@@ -253,7 +253,9 @@ impl Run {
             same(&by_core(&view_of_tree(&tree, tars), &options.id_maps), expected, &format!("{name}: tree"));
             self.tells(&tree);
             let found = tree.unmatched().iter();
-            self.matches_not(found.map(|found| (found.option, found.pattern.as_bytes().escape_ascii().to_string())));
+            self.matches_not(
+                found.map(|found| (found.option, found.pattern.as_bytes().escape_ascii().to_string())),
+            );
         }
     }
 
