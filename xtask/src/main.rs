@@ -20,7 +20,8 @@ chores:
   fixtures [large]       makes the image that tests use, under target/fixtures; `large`: the one of benchmarks
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
-  bench pull|floor       Wharfie beside its peers, and what this machine could do at best
+  bench layers|pull|floor
+                         Wharfie beside its peers, and what this machine could do at best
 ";
 
 fn main() -> ExitCode {
