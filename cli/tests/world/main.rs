@@ -3,6 +3,7 @@
 
 mod auth;
 mod cargo;
+mod choices;
 mod debian;
 mod hostile;
 mod interrupted;

@@ -130,8 +130,8 @@ fn mapped(ranges: &[String], id: u32) -> Option<u32> {
 }
 
 fn fits(pattern: &[u8], path: &[u8], is_directory: bool) -> bool {
-    if let Some((before, choices, after)) = braces(pattern) {
-        return choices.iter().any(|choice| fits(&[before, choice, after].concat(), path, is_directory));
+    if let Some(choices) = choices(pattern) {
+        return choices.iter().any(|choice| fits(choice, path, is_directory));
     }
     let body = pattern.strip_suffix(b"/");
     if body.is_some() && !is_directory {
@@ -147,14 +147,13 @@ fn fits(pattern: &[u8], path: &[u8], is_directory: bool) -> bool {
     (0..if anchored { 1 } else { path.len() }).any(|from| whole(&parts, &path[from..]))
 }
 
-/// The first braces of a pattern: what stands before them, their choices, what stands behind them.
-fn braces(pattern: &[u8]) -> Option<(&[u8], Vec<Vec<u8>>, &[u8])> {
+/// A pattern once with each choice of its first braces; `None` where it has none.
+fn choices(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (mut depth, mut open, mut class, mut at) = (0, 0, false, 0);
     let mut choices = vec![Vec::new()];
     while at < pattern.len() {
         let byte = pattern[at];
         let len = if byte == b'\\' { 2 } else { 1 };
-        let piece = &pattern[at..at + len];
         match byte {
             b'[' if !class => class = true,
             b']' if class && !matches!(pattern[at - 1], b'[' | b'!') => class = false,
@@ -167,16 +166,17 @@ fn braces(pattern: &[u8]) -> Option<(&[u8], Vec<Vec<u8>>, &[u8])> {
             b'}' if !class && depth > 0 => {
                 depth -= 1;
                 if depth == 0 {
-                    return Some((&pattern[..open], choices, &pattern[at + 1..]));
+                    let (before, after) = (&pattern[..open], &pattern[at + 1..]);
+                    return Some(choices.iter().map(|choice| [before, choice, after].concat()).collect());
                 }
             }
             _ => {}
         }
-        let structure = !class && ((byte == b'{' && depth == 1) || (byte == b',' && depth == 1));
-        if structure && byte == b',' {
+        let outer = !class && depth == 1;
+        if outer && byte == b',' {
             choices.push(Vec::new());
-        } else if depth > 0 && !structure {
-            choices.last_mut().unwrap().extend_from_slice(piece);
+        } else if depth > 0 && !(outer && byte == b'{') {
+            choices.last_mut().unwrap().extend_from_slice(&pattern[at..at + len]);
         }
         at += len;
     }
