@@ -137,6 +137,7 @@ impl IdMap {
 ///
 /// Besides owner and group, what they map are the numbers in POSIX ACLs (`system.posix_acl_access`,
 /// `system.posix_acl_default`) and the root of a namespaced file capability (`security.capability`, version 3).
+/// umoci maps owner and group alone.
 /// `user.rootlesscontainers` keeps its numbers: they are the container's by definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

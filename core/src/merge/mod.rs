@@ -10,6 +10,8 @@
 //!   overlay mount shows, with its kind, metadata and the place of its bytes.
 //! - A [`Plan`] orders what makes a flattened tar of the tree, as operations on ranges of the decoded layers; [`Flatten`]
 //!   is the machine that does all three in turn, without files or threads.
+//! - A [`Selection`] leaves paths out of that tree, and [`IdMaps`] say what its owners become in the output
+//!   ([`Options`]).
 //!
 //! Where the rules leave room, this is what is done:
 //!

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// empty components are dropped as they are from names; `..` is an error. All this is as in gitignore(5), where ripgrep
 /// has it too; unlike there, `!` and `#` at the front are nothing special, `{…}` is known (gitignore has none), and each
 /// of its choices is a pattern of its own: `{a,b/c}` is `a` at any depth and `/b/c`. Symlinks are not followed, and case
-/// counts.
+/// counts. `core/tests/pattern.rs` holds all of it against git.
 ///
 /// Matching costs at most the bytes of the name times those of the pattern, whatever either is.
 #[derive(Clone, Debug, PartialEq, Eq)]

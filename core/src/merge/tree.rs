@@ -217,8 +217,9 @@ impl Tree {
             let Some((index, row)) = self.stack.row(node.inode) else {
                 // A root without an entry does not come out.
                 if id != ROOT {
-                    let at =
-                        |error: Error| error.at(Place { entry: Some(self.path(id)), ..Place::default() });
+                    // Told of the entry that implied it.
+                    let place = || Place { entry: Some(self.path(id)), ..self.place(node.turn) };
+                    let at = |error: Error| error.at(place());
                     maps.user(0).and_then(|_| maps.group(0)).map_err(at)?;
                 }
                 continue;
