@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
@@ -11,11 +12,24 @@ use tempfile::NamedTempFile;
 /// This process's.
 static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
 
-/// Removes the temporary file of every export and the temporary directory of every unpacking that runs in this process. No other can begin, and none of those can go
-/// on, so this is the last that is done before the process ends.
+/// Removes the temporary file of every export and the temporary directory of every unpacking that runs in this process. No
+/// other can begin, and none of those can go on, so this is the last that is done before the process ends.
 pub fn remove_unfinished() {
     std::mem::forget(UNFINISHED.remove());
 }
+
+/// How many files have been removed since the process began: who waits sees by it whether it goes on.
+pub(crate) fn removed() -> u64 {
+    REMOVED.load(Ordering::Relaxed)
+}
+
+/// One more.
+#[cfg(target_os = "linux")]
+pub(crate) fn one_removed() {
+    REMOVED.fetch_add(1, Ordering::Relaxed);
+}
+
+static REMOVED: AtomicU64 = AtomicU64::new(0);
 
 struct Unfinished(Mutex<BTreeSet<PathBuf>>);
 

@@ -405,6 +405,12 @@ error_kinds! {
         /// Of the manifest.
         layers: u64,
     }
+    /// The file system that a tree is to be written to cannot hold it (L28).
+    #[error("the file system there cannot hold {what}")]
+    UnsupportedByTarget = "unsupported_by_target" {
+        /// What of it, with the first paths of each kind.
+        what: String,
+    }
     /// An option or a combination of options that makes no sense.
     #[error("{reason}")]
     InvalidOption = "invalid_option" {
@@ -619,6 +625,13 @@ impl ErrorKind {
             ErrorKind::PermissionDenied { operation, .. } if operation.ends_with("the store") => {
                 "name another place for the store with --store DIR"
             }
+            ErrorKind::UnsupportedByTarget { .. } => {
+                "unpack to another file system, or choose: --on-unsupported skip leaves out what cannot be held, rename gives it names that can"
+            }
+            ErrorKind::PermissionDenied { operation: "unpacking with the image's owners", .. } => {
+                "--rootless leaves them to you and records them in extended attributes; --uid-map and --gid-map map them"
+            }
+            ErrorKind::AlreadyExists { .. } => "name a directory that is empty or not there yet",
             ErrorKind::Busy { .. } => "try again when it has ended",
             ErrorKind::UntrustedCertificate { .. } => {
                 "give the registry's own CA with --ca FILE, or use --insecure if you accept the risk"

@@ -389,6 +389,17 @@ pub(super) struct UnpackArgs {
     pub(super) directory: PathBuf,
     #[command(flatten)]
     pub(super) platform: PlatformArgs,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) owners: OwnerArgs,
+    /// Work without root: leave all owners to you and record them in user.rootlesscontainers as umoci does; devices become
+    /// empty files; set-id bits, ACLs and attributes that take root are dropped and counted
+    #[arg(long)]
+    pub(super) rootless: bool,
+    /// What to do with what the file system there cannot hold: names, links, devices, owners, modes, attributes, times
+    #[arg(long, value_enum, default_value_t = UnsupportedArg::Fail, value_name = "WHAT")]
+    pub(super) on_unsupported: UnsupportedArg,
     /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
     #[arg(long)]
     pub(super) keep_directory_symlink: bool,
@@ -401,6 +412,17 @@ pub(super) struct UnpackArgs {
     /// Report as JSON on standard error
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What becomes of what a file system cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum UnsupportedArg {
+    /// Write nothing, and say what it is
+    Fail,
+    /// Leave it out and say so; hard links become copies
+    Skip,
+    /// As skip, but names that are refused or collide become others (`a%3Ab`, `README~1`)
+    Rename,
 }
 
 /// The formats of `export`.

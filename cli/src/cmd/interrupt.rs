@@ -1,6 +1,6 @@
 //! Ctrl-C: the first stops what runs, cleanly; the second ends the process at once.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, Once};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ static LISTEN: Once = Once::new();
 /// The exit status of a process that was interrupted: 128 and the number of SIGINT.
 pub(super) const STATUS: u8 = 130;
 
-/// How long the process waits at its end for files to be removed: where a disk hangs it ends all the same.
+/// How long the process waits at its end for the next file to be removed: where a disk hangs it ends all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn remove_unfinished() {
@@ -24,8 +24,14 @@ fn remove_unfinished() {
         drop(done);
     });
     if remover.is_ok() {
-        // Only ever ends by time, or by the other end being dropped.
-        let _ = removed.recv_timeout(PATIENCE);
+        let mut before = None;
+        // Ends when the other end is dropped, or when a second went by in which nothing was removed.
+        while matches!(removed.recv_timeout(PATIENCE), Err(RecvTimeoutError::Timeout)) {
+            let now = unfinished::removed();
+            if before.replace(now) == Some(now) {
+                return;
+            }
+        }
     }
 }
 

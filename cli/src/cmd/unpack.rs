@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
-use wharfie_core::error::Result;
-use wharfie_core::merge::Options;
+use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::merge::{Lack, Lacks, OnUnsupported, Options};
 use wharfie_core::tar::Mtime;
 
-use super::args::UnpackArgs;
+use super::args::{UnpackArgs, UnsupportedArg};
 use super::interrupt;
 use super::layers::{self, Shown};
 use super::open::{self, Opened};
+use super::select;
 use crate::console::{Bytes, Console};
 use crate::drive::Cancel;
 use crate::layers::LocalImage;
@@ -21,8 +22,20 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     let mut merge = Options::default();
     merge.keep_directory_symlink = arguments.keep_directory_symlink;
     merge.mtime_max = arguments.mtime.map(|seconds| Mtime { seconds, nanos: 0 });
+    merge.selection = select::selection(&arguments.select)?;
+    merge.id_maps = select::id_maps(&arguments.owners)?;
+    if arguments.rootless && !merge.id_maps.is_empty() {
+        let reason = "--rootless leaves all owners to you: it goes with neither --uid-map nor --gid-map".to_owned();
+        return Err(ErrorKind::InvalidOption { reason }.into());
+    }
     let options = UnpackOptions {
         merge,
+        rootless: arguments.rootless,
+        on_unsupported: match arguments.on_unsupported {
+            UnsupportedArg::Fail => OnUnsupported::Fail,
+            UnsupportedArg::Skip => OnUnsupported::Skip,
+            UnsupportedArg::Rename => OnUnsupported::Rename,
+        },
         temp_dir: arguments.temp_dir.clone(),
         jobs: arguments.image.from.network.jobs.and_then(|jobs| usize::try_from(jobs).ok()?.try_into().ok()),
         cancel: cancel.clone(),
@@ -38,6 +51,8 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
         .map_err(|error| opened.failed(error, console))?;
     drop(progress);
     layers::warn(&report.warnings, &report.layers, console);
+    select::warn(&report.unmatched, console);
+    warn(&report.lacks, console);
     if arguments.json {
         console.json(&report_json(&opened, &local, &report));
         return Ok(());
@@ -54,6 +69,47 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
+/// Findings of one kind that are shown one by one.
+const SHOWN: usize = 3;
+
+/// Says what could not be set or made.
+fn warn(lacks: &Lacks, console: &Console) {
+    if lacks.recorded() > 0 {
+        console.note(&format!("recorded {} owners in user.rootlesscontainers", lacks.recorded()));
+    }
+    for lack in Lack::ALL.iter().filter(|lack| lacks.count(**lack) > 0) {
+        let count = lacks.count(*lack);
+        let first: Vec<String> = lacks
+            .iter()
+            .filter(|lacking| lacking.lack == *lack)
+            .take(SHOWN)
+            .map(|lacking| {
+                let detail = lacking.detail.iter().map(|detail| format!(" {}", detail.escape_ascii()));
+                format!("{}{}", lacking.path.escape_ascii(), detail.collect::<String>())
+            })
+            .collect();
+        let more = if count > first.len() as u64 { ", …" } else { "" };
+        console.warn(&format!("{lack} not kept: {count} ({}{more})", first.join(", ")));
+    }
+}
+
+fn lacking_json(lacks: &Lacks) -> Value {
+    let kinds = Lack::ALL.iter().filter(|lack| lacks.count(**lack) > 0);
+    let of = |lack: Lack| {
+        let entries = lacks.iter().filter(move |lacking| lacking.lack == lack);
+        let entries: Vec<Value> = entries
+            .map(|lacking| {
+                json!({
+                    "entry": lacking.path.escape_ascii().to_string(),
+                    "detail": lacking.detail.as_ref().map(|detail| detail.escape_ascii().to_string()),
+                })
+            })
+            .collect();
+        json!({"code": lack.code(), "count": lacks.count(lack), "entries": entries})
+    };
+    kinds.map(|lack| of(*lack)).collect()
+}
+
 fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
     json!({
         "event": "unpacked",
@@ -65,5 +121,8 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "layers": layers::layers_json(image, &report.layers),
         "warnings": layers::warnings_json(&report.warnings),
         "notes": layers::notes_json(&report.counts),
+        "unmatched": select::json(&report.unmatched),
+        "recordedOwners": report.lacks.recorded(),
+        "lacking": lacking_json(&report.lacks),
     })
 }

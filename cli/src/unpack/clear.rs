@@ -71,7 +71,10 @@ fn sweep(
         }
         // Linux says `EISDIR` of a directory, POSIX `EPERM`.
         match unlinkat(directory, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => continue,
+            Ok(()) | Err(Errno::NOENT) => {
+                crate::unfinished::one_removed();
+                continue;
+            }
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(error) => return Err(error),
         }

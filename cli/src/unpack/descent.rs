@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
-use wharfie_core::merge::{Node, NodeId};
+use wharfie_core::merge::{DirectoryPlan, Node, NodeId};
 
 /// How a directory is opened: as itself, or not at all.
 pub(super) const DIRECTORY: OFlags =
@@ -16,6 +16,7 @@ pub(super) const DIRECTORY: OFlags =
 /// Going on to a directory near by opens little; names longer than a path may be are no matter. Of very deep ones only
 /// the lowest are kept open, so that descriptors suffice.
 pub(super) struct Descent<'d> {
+    plan: &'d DirectoryPlan,
     root: BorrowedFd<'d>,
     /// Each is in the one before it.
     open: VecDeque<(NodeId, OwnedFd)>,
@@ -24,8 +25,8 @@ pub(super) struct Descent<'d> {
 
 impl<'d> Descent<'d> {
     /// `most` is how many it keeps open at most; 1 is enough.
-    pub(super) fn new(root: BorrowedFd<'d>, most: usize) -> Descent<'d> {
-        Descent { root, open: VecDeque::new(), most: most.max(1) }
+    pub(super) fn new(plan: &'d DirectoryPlan, root: BorrowedFd<'d>, most: usize) -> Descent<'d> {
+        Descent { plan, root, open: VecDeque::new(), most: most.max(1) }
     }
 
     /// Opens a directory that is there.
@@ -48,7 +49,7 @@ impl<'d> Descent<'d> {
         self.open.truncate(keep);
         for node in below.into_iter().rev() {
             let parent = self.open.back().map_or(self.root, |(_, fd)| fd.as_fd());
-            let fd = open_directory(parent, node.name())?;
+            let fd = open_directory(parent, self.plan.name(node))?;
             if self.open.len() >= self.most {
                 self.open.pop_front();
             }

@@ -7,14 +7,15 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, fstatfs, fstatvfs, openat, unlinkat};
+use rustix::fs::{fstatfs, fstatvfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{DirectoryPlan, Resolver, check_layer_count};
 
+use super::probe::probe;
 use super::target::Target;
-use super::write::{Habits, Site};
+use super::write::Site;
 use super::{Report, UnpackOptions};
 use crate::fault::io_error;
 use crate::layers::{LocalImage, Progress, Workshop, check_space, decode, default_temp_dir};
@@ -29,11 +30,15 @@ pub(super) fn unpack(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let started = Instant::now();
+    let maps = &options.merge.id_maps;
+    if !options.rootless && maps.is_empty() && !geteuid().is_root() {
+        let (operation, reason) = ("unpacking with the image's owners", "it takes root".to_owned());
+        return Err(ErrorKind::PermissionDenied { operation, reason }.into());
+    }
     check_layer_count(image.diff_ids.as_ref().map(Vec::len), image.layers.len())?;
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The target is looked at first: where nothing can be written nothing need be decoded.
     let target = Target::make(path)?;
-    let habits = habits(&target)?;
     check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let workshop = Workshop {
@@ -50,7 +55,15 @@ pub(super) fn unpack(
         spools.push(decoded.spool);
         layers.push(decoded.report);
     }
-    let plan = DirectoryPlan::new(resolver.finish()?, &options.merge)?;
+    let mut plan = DirectoryPlan::new(resolver.finish()?, &options.merge)?;
+    if options.rootless {
+        plan = plan.rootless();
+    }
+    let problem = |error: Errno| io_error("trying out the file system", Some(path), &error.into());
+    let (holding, habits) = probe(target.root(), &plan, options.rootless, problem)?;
+    let lacks = plan
+        .fit(holding, options.on_unsupported)
+        .map_err(|error| error.at_path(path.display().to_string()))?;
     check_target_space(path, &target, &plan)?;
     let workers = jobs.min(plan.len());
     let site = Site {
@@ -74,22 +87,9 @@ pub(super) fn unpack(
         layers,
         warnings: tree.warnings().clone(),
         counts: *tree.counts(),
+        unmatched: tree.unmatched().to_vec(),
+        lacks,
         elapsed: started.elapsed(),
-    })
-}
-
-/// Tries out what new files get without asking.
-fn habits(target: &Target) -> Result<Habits> {
-    let name = c"habits";
-    let trying = |error: Errno| io_error("trying out the file system", Some(target.path()), &error.into());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(target.root(), name, flags, Mode::from_raw_mode(0o777)).map_err(trying)?;
-    let stat = fstat(&file).map_err(trying)?;
-    unlinkat(target.root(), name, AtFlags::empty()).map_err(trying)?;
-    Ok(Habits {
-        umask: !stat.st_mode & 0o777,
-        owner: (stat.st_uid, stat.st_gid),
-        privileged: geteuid().is_root(),
     })
 }
 

@@ -15,6 +15,8 @@ mod descent;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
 mod target;
 #[cfg(target_os = "linux")]
 mod window;
@@ -26,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wharfie_core::error::Result;
-use wharfie_core::merge::{Options, Warnings};
+use wharfie_core::merge::{Lacks, OnUnsupported, Options, Unmatched, Warnings};
 use wharfie_core::tar::Counts;
 
 #[cfg(target_os = "linux")]
@@ -40,6 +42,10 @@ use crate::layers::{LayerReport, LocalImage, Progress};
 pub struct UnpackOptions {
     /// Links, owners, selection and limits; the order means nothing.
     pub merge: Options,
+    /// Work without root: owners are left to the user and recorded in `user.rootlesscontainers`, devices become empty files.
+    pub rootless: bool,
+    /// What happens to what the file system there cannot hold.
+    pub on_unsupported: OnUnsupported,
     /// Where decoded layers wait for their turn; `None` is [`default_temp_dir`](crate::layers::default_temp_dir).
     pub temp_dir: Option<PathBuf>,
     /// Layers decoded, and directories filled, at once; `None` is as many as there are processors.
@@ -62,6 +68,10 @@ pub struct Report {
     pub warnings: Warnings,
     /// What was odd about its entries, or dropped from them, counted.
     pub counts: Counts,
+    /// Patterns of the selection that matched nothing.
+    pub unmatched: Vec<Unmatched>,
+    /// What could not be set or made, and what became of it.
+    pub lacks: Lacks,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -70,7 +80,7 @@ pub struct Report {
 /// afterwards.
 ///
 /// # Errors
-/// `already_exists` for a target that is something else; `layer_count_mismatch`, `size_mismatch`, `digest_mismatch`,
+/// `already_exists` for a target that is something else; `unsupported_by_target` for a file system that cannot hold the tree; `layer_count_mismatch`, `size_mismatch`, `digest_mismatch`,
 /// `diff_id_mismatch` where the image is not what it says; the errors of codecs, tar and merge, with layer, entry and byte;
 /// `no_space`, early where it can be seen to come; `local_io`, `permission_denied`; `cancelled`.
 pub fn unpack(

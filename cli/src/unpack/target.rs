@@ -145,11 +145,6 @@ impl Target {
         self.root.as_ref().unwrap_or(&self.folder).as_fd()
     }
 
-    /// Where its bytes lie.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// All is written: it gets its name. `finish` gives the root its metadata, which are the last that is done before.
     pub(super) fn commit(&self, finish: impl FnOnce(BorrowedFd<'_>) -> Result<()>) -> Result<()> {
         let path = self.path.clone();

@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::merge::{DirectoryPlan, Node, NodeId};
+use wharfie_core::merge::{Attributes, DirectoryPlan, Node, NodeId};
 use wharfie_core::tar::{Kind, Metadata, Mtime};
 
 use super::by_descriptor;
@@ -29,6 +29,9 @@ const ENTRIES: usize = 4_096;
 const BYTES: u64 = 16 << 20;
 /// Bytes after which it is told how far it has come.
 const TELL: u64 = 4 << 20;
+
+/// A mode that no file has.
+const UNKNOWN: u32 = u32::MAX;
 
 /// What new files have without asking.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +70,10 @@ impl Site<'_> {
             site: self,
             crew: &crew,
             number,
-            descent: Descent::new(self.root, self.descriptors),
+            descent: Descent::new(self.plan, self.root, self.descriptors),
             window: Window::new(self.spools),
         };
-        crew.run(hire, |worker, job| worker.work(job))?;
+        crew.run(hire, Worker::work)?;
         self.check()?;
         self.link()?;
         self.finish_directories()?;
@@ -85,13 +88,13 @@ impl Site<'_> {
 
     /// The later names of files.
     fn link(&self) -> Result<()> {
-        let mut from = Descent::new(self.root, self.descriptors / 2);
-        let mut to = Descent::new(self.root, self.descriptors / 2);
+        let mut from = Descent::new(self.plan, self.root, self.descriptors / 2);
+        let mut to = Descent::new(self.plan, self.root, self.descriptors / 2);
         for (name, first) in self.plan.links() {
             self.check()?;
             let (Some(parent), Some(first_parent)) = (name.parent(), first.parent()) else { continue };
             from.open(first_parent)
-                .and_then(|from| linkat(from, first.name(), to.open(parent)?, name.name(), AtFlags::empty()))
+                .and_then(|from| linkat(from, self.plan.name(first), to.open(parent)?, self.plan.name(name), AtFlags::empty()))
                 .map_err(|error| self.failed("making a hard link", name, error))?;
         }
         Ok(())
@@ -101,7 +104,7 @@ impl Site<'_> {
     fn finish_directories(&self) -> Result<()> {
         let mut later = std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner));
         later.sort_unstable_by(|a, b| b.cmp(a));
-        let mut descent = Descent::new(self.root, self.descriptors);
+        let mut descent = Descent::new(self.plan, self.root, self.descriptors);
         for number in later.into_iter().filter(|number| *number > 0) {
             let Some(directory) = self.plan.directory(number) else { continue };
             let node = directory.node;
@@ -113,39 +116,69 @@ impl Site<'_> {
 
     /// Gives a directory its metadata.
     pub(super) fn dress_directory(&self, fd: BorrowedFd<'_>, node: Node<'_>) -> Result<()> {
-        let metadata = self.metadata(node)?;
+        let attributes = self.attributes(node)?;
         // The root is made before anybody knows what it is to be.
-        let made = if node.parent().is_none() { u32::MAX } else { self.made_mode(&metadata) };
-        self.dress(fd, node, &metadata, made)
+        let made = if node.parent().is_none() { UNKNOWN } else { self.made_mode(&attributes) };
+        self.dress(fd, node, &attributes, made)
     }
 
-    fn metadata(&self, node: Node<'_>) -> Result<Metadata> {
-        self.plan.metadata(node).map_err(|error| error.at(self.plan.place(node)))
+    fn attributes(&self, node: Node<'_>) -> Result<Attributes> {
+        self.plan.attributes(node).map_err(|error| error.at(self.plan.place(node)))
     }
 
     /// The mode that a directory is made with: the final one, where that is in nobody's way.
-    fn made_mode(&self, metadata: &Metadata) -> u32 {
+    fn made_mode(&self, Attributes { metadata, .. }: &Attributes) -> u32 {
         let direct = metadata.mode & (self.habits.umask | 0o7000) == 0
+            && self.keeps_direct(metadata)
             && (self.habits.privileged || metadata.mode & 0o700 == 0o700);
         if direct { metadata.mode } else { 0o700 }
     }
 
-    /// Gives an open file or directory, made with the mode `made`, its metadata. What takes away what others gave comes first:
-    /// a change of the owner takes set-id bits and capabilities.
-    fn dress(&self, fd: BorrowedFd<'_>, node: Node<'_>, metadata: &Metadata, made: u32) -> Result<()> {
-        if (metadata.uid, metadata.gid) != self.habits.owner || made == u32::MAX {
+    /// Whether what has its final mode from the start can still be given its attributes: those who are not root may not
+    /// write them to what they may not write to.
+    fn keeps_direct(&self, metadata: &Metadata) -> bool {
+        self.habits.privileged || metadata.xattrs.is_empty() || metadata.mode & 0o600 == 0o600
+    }
+
+    /// Gives an open file or directory, made with the mode `made`, its metadata. What takes away what others gave comes
+    /// first: a change of the owner takes set-id bits and capabilities.
+    fn dress(&self, fd: BorrowedFd<'_>, node: Node<'_>, attributes: &Attributes, made: u32) -> Result<()> {
+        let metadata = &attributes.metadata;
+        if attributes.sets_owner && ((metadata.uid, metadata.gid) != self.habits.owner || made == UNKNOWN) {
             fchown(fd, Some(Uid::from_raw(metadata.uid)), Some(Gid::from_raw(metadata.gid)))
                 .map_err(|error| self.failed("setting an owner", node, error))?;
         }
-        if metadata.mode != made {
+        let mode = || {
+            if !attributes.sets_mode || metadata.mode == made {
+                return Ok(());
+            }
             fchmod(fd, Mode::from_raw_mode(metadata.mode))
-                .map_err(|error| self.failed("setting a mode", node, error))?;
+                .map_err(|error| self.failed("setting a mode", node, error))
+        };
+        // A mode takes nothing from attributes, but an ACL is part of it; and only root may write attributes to what is
+        // not to be written to.
+        if self.habits.privileged {
+            mode()?;
         }
         for (name, value) in &metadata.xattrs {
             fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
-                .map_err(|error| self.failed("setting an extended attribute", node, error))?;
+                .map_err(|error| self.failed_xattr(node, value.len(), error))?;
+        }
+        if !self.habits.privileged {
+            mode()?;
         }
         futimens(fd, &times(metadata.mtime)).map_err(|error| self.failed("setting a time", node, error))
+    }
+
+    fn failed_xattr(&self, node: Node<'_>, len: usize, error: Errno) -> Error {
+        let operation = "setting an extended attribute";
+        if !matches!(error, Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) {
+            return self.failed(operation, node, error);
+        }
+        // Not the disk is full, but what the file system has for attributes of one file.
+        let reason = format!("the file system has no room for one of {len} bytes");
+        let path = self.path.display().to_string();
+        Error::from(ErrorKind::LocalIo { operation, reason }).at_path(path).at(self.plan.place(node))
     }
 
     fn failed(&self, operation: &'static str, node: Node<'_>, error: Errno) -> Error {
@@ -188,8 +221,8 @@ impl Worker<'_> {
         }
         for number in directory.directories.clone() {
             let Some(child) = site.plan.directory(number) else { continue };
-            let metadata = site.metadata(child.node)?;
-            mkdirat(fd, child.node.name(), Mode::from_raw_mode(site.made_mode(&metadata)))
+            let mode = site.made_mode(&site.attributes(child.node)?);
+            mkdirat(fd, site.plan.name(child.node), Mode::from_raw_mode(mode))
                 .map_err(|error| site.failed("making a directory", child.node, error))?;
         }
         let parts = parts(site.plan, directory.entries);
@@ -255,13 +288,14 @@ impl Making<'_, '_> {
 
     fn file(&mut self, node: Node<'_>, then: &[NodeId]) -> Result<()> {
         let site = self.site;
-        let metadata = site.metadata(node)?;
+        let attributes = site.attributes(node)?;
+        let metadata = &attributes.metadata;
         let failed = |error| site.failed("writing a file", node, error);
         // Nobody else can reach it yet, so that it may have its final mode at once.
-        let direct = metadata.mode & (site.habits.umask | 0o7000) == 0;
+        let direct = metadata.mode & (site.habits.umask | 0o7000) == 0 && site.keeps_direct(metadata);
         let made = if direct { metadata.mode } else { 0o600 };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(self.directory, node.name(), flags, Mode::from_raw_mode(made)).map_err(failed)?;
+        let file = openat(self.directory, site.plan.name(node), flags, Mode::from_raw_mode(made)).map_err(failed)?;
         if let Some(body) = node.body() {
             match body.sparse {
                 None => self.content(file.as_fd(), node, body.layer, body.data_at, (0, body.stored), then)?,
@@ -280,7 +314,7 @@ impl Making<'_, '_> {
                 }
             }
         }
-        site.dress(file.as_fd(), node, &metadata, made)
+        site.dress(file.as_fd(), node, &attributes, made)
     }
 
     /// Writes bytes of a layer from `at` on to a place in a file, given with their number.
@@ -321,20 +355,24 @@ impl Making<'_, '_> {
 
     fn symlink(&self, node: Node<'_>) -> Result<()> {
         let failed = |error| self.site.failed("making a symlink", node, error);
-        symlinkat(node.link(), self.directory, node.name()).map_err(failed)?;
+        symlinkat(node.link(), self.directory, self.site.plan.name(node)).map_err(failed)?;
         self.dress_by_name(node, 0o777, 0o777)
     }
 
-    fn special(&self, node: Node<'_>, kind: Kind) -> Result<()> {
+    fn special(&mut self, node: Node<'_>, kind: Kind) -> Result<()> {
         let site = self.site;
         let (file_type, device) = match kind {
             Kind::CharDevice { major, minor } => (FileType::CharacterDevice, makedev(major, minor)),
             Kind::BlockDevice { major, minor } => (FileType::BlockDevice, makedev(major, minor)),
             _ => (FileType::Fifo, 0),
         };
-        let mode = site.metadata(node)?.mode;
+        let attributes = site.attributes(node)?;
+        if attributes.as_file {
+            return self.file(node, &[]);
+        }
+        let mode = attributes.metadata.mode;
         let made = mode & !(site.habits.umask | 0o7000);
-        mknodat(self.directory, node.name(), file_type, Mode::from_raw_mode(made), device)
+        mknodat(self.directory, site.plan.name(node), file_type, Mode::from_raw_mode(made), device)
             .map_err(|error| site.failed("making a device or FIFO", node, error))?;
         self.dress_by_name(node, mode, made)
     }
@@ -342,32 +380,26 @@ impl Making<'_, '_> {
     /// Metadata of what cannot be opened: by name below the open directory, never through a link.
     fn dress_by_name(&self, node: Node<'_>, mode: u32, made: u32) -> Result<()> {
         let site = self.site;
-        let metadata = site.metadata(node)?;
-        let (directory, name) = (self.directory, node.name());
+        let Attributes { metadata, sets_owner, sets_mode, .. } = site.attributes(node)?;
+        let (directory, name) = (self.directory, site.plan.name(node));
         let owner = (metadata.uid, metadata.gid);
-        if owner != site.habits.owner {
+        if sets_owner && owner != site.habits.owner {
             let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
             chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|error| site.failed("setting an owner", node, error))?;
         }
-        if mode != made || !metadata.xattrs.is_empty() {
-            // A descriptor that opens nothing, and its name in /proc, which is the way to the calls that take paths only.
+        if sets_mode && mode != made {
+            // A descriptor that opens nothing, and its name in /proc, which is the way to a call that takes paths only.
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let handle = openat(directory, name, flags, Mode::empty())
-                .map_err(|error| site.failed("opening an entry", node, error))?;
-            let path = by_descriptor(handle.as_fd());
-            if mode != made {
-                chmod(&path, Mode::from_raw_mode(mode))
-                    .map_err(|error| site.failed("setting a mode", node, error))?;
-            }
-            for (key, value) in &metadata.xattrs {
-                // The name in the directory, since the link in /proc is itself one that `lsetxattr` does not follow.
-                let mut path = by_descriptor(directory).into_bytes();
-                path.push(b'/');
-                path.extend_from_slice(name);
-                lsetxattr(path, key.as_slice(), value, XattrFlags::empty())
-                    .map_err(|error| site.failed("setting an extended attribute", node, error))?;
-            }
+            openat(directory, name, flags, Mode::empty())
+                .and_then(|handle| chmod(by_descriptor(handle.as_fd()), Mode::from_raw_mode(mode)))
+                .map_err(|error| site.failed("setting a mode", node, error))?;
+        }
+        for (key, value) in &metadata.xattrs {
+            // By the directory's name in /proc: the last component is not followed.
+            let path = [by_descriptor(directory).as_bytes(), b"/", name].concat();
+            lsetxattr(path, key.as_slice(), value, XattrFlags::empty())
+                .map_err(|error| site.failed_xattr(node, value.len(), error))?;
         }
         utimensat(directory, name, &times(metadata.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| site.failed("setting a time", node, error))

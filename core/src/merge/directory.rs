@@ -1,9 +1,10 @@
 //! What makes a directory of a tree, in an order that any host can carry out.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::holding::Holding;
 use super::options::Options;
 use super::tree::{Node, NodeId, Tree};
 use crate::error::{Error, ErrorKind, Place, Result};
@@ -35,6 +36,11 @@ pub struct DirectoryPlan {
     links: Vec<(NodeId, NodeId)>,
     content_bytes: u64,
     stored_bytes: u64,
+    /// What the file system there can hold.
+    pub(super) holding: Holding,
+    pub(super) rootless: bool,
+    /// Names of those that cannot have their own.
+    pub(super) names: BTreeMap<NodeId, Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +72,30 @@ impl DirectoryPlan {
     /// # Errors
     /// `limit_exceeded` for a tree larger than `total_bytes` (L24).
     pub fn new(tree: Tree, options: &Options) -> Result<Self> {
-        let names = || (0..tree.len()).filter_map(|id| u32::try_from(id).ok());
+        let mut plan = DirectoryPlan {
+            tree,
+            options: options.clone(),
+            directories: Vec::new(),
+            entries: Vec::new(),
+            links: Vec::new(),
+            content_bytes: 0,
+            stored_bytes: 0,
+            holding: Holding::default(),
+            rootless: false,
+            names: BTreeMap::new(),
+        };
+        plan.arrange(&BTreeSet::new(), true)?;
+        Ok(plan)
+    }
+
+    /// Sorts all paths but those left out; without hard links each name is a file of its own.
+    pub(super) fn arrange(&mut self, omitted: &BTreeSet<NodeId>, hard_links: bool) -> Result<()> {
+        let tree = &self.tree;
+        let shown = || tree.nodes().filter(|node| !omitted.contains(&node.id()));
         // Inodes that have a name by a hard link, and of those with several names the first.
         let mut linked: BTreeMap<u32, Option<u32>> = BTreeMap::new();
-        for node in names().filter_map(|id| tree.packed(id)) {
-            if node.name != node.inode {
+        for node in shown().filter_map(|node| tree.packed(node.id().0)) {
+            if hard_links && node.name != node.inode {
                 linked.insert(node.inode, None);
             }
         }
@@ -78,10 +103,11 @@ impl DirectoryPlan {
         let mut entries: Vec<NodeId> = Vec::new();
         let mut links: Vec<(NodeId, NodeId)> = Vec::new();
         let (mut content_bytes, mut stored_bytes) = (0_u64, 0_u64);
-        for node in tree.nodes().filter(|node| node.kind() == Kind::Directory) {
+        for node in shown().filter(|node| node.kind() == Kind::Directory) {
             let begin = entries.len();
             let mut links_follow = false;
-            for child in node.children().filter(|child| child.kind() != Kind::Directory) {
+            let below = node.children().filter(|child| !omitted.contains(&child.id()));
+            for child in below.filter(|child| child.kind() != Kind::Directory) {
                 let id = child.id();
                 let first = tree.packed(id.0).and_then(|packed| linked.get_mut(&packed.inode));
                 if let Some(first) = first {
@@ -94,9 +120,9 @@ impl DirectoryPlan {
                 }
                 content_bytes = content_bytes.saturating_add(child.size());
                 stored_bytes = stored_bytes.saturating_add(child.body().map_or(0, |body| body.stored));
-                if let Some(limit) = options.limits.total_bytes.filter(|limit| content_bytes > *limit) {
+                if let Some(limit) = self.options.limits.total_bytes.filter(|limit| content_bytes > *limit) {
                     let error = Error::from(ErrorKind::LimitExceeded { limit: "total_bytes", value: limit });
-                    return Err(error.at(place(&tree, child)));
+                    return Err(error.at(place(tree, child)));
                 }
                 entries.push(id);
             }
@@ -113,15 +139,20 @@ impl DirectoryPlan {
             directories.push(Row { node: node.id(), end, links_follow });
         }
         entries.shrink_to_fit();
-        Ok(DirectoryPlan {
-            tree,
-            options: options.clone(),
-            directories,
-            entries,
-            links,
-            content_bytes,
-            stored_bytes,
-        })
+        self.directories = directories;
+        self.entries = entries;
+        self.links = links;
+        (self.content_bytes, self.stored_bytes) = (content_bytes, stored_bytes);
+        Ok(())
+    }
+
+    /// All paths that are no later name of a file, by depth.
+    pub(super) fn first_names(&self) -> impl Iterator<Item = Node<'_>> {
+        self.tree.nodes().filter(|node| !self.is_later_name(node.id()))
+    }
+
+    pub(super) fn is_later_name(&self, id: NodeId) -> bool {
+        self.links.binary_search_by_key(&id, |(name, _)| *name).is_ok()
     }
 
     /// The tree that it was made of.

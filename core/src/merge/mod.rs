@@ -34,8 +34,10 @@
 
 mod directory;
 mod flatten;
+mod holding;
 mod id_map;
 mod index;
+mod lack;
 mod options;
 mod pattern;
 mod plan;
@@ -52,8 +54,12 @@ mod tests;
 
 pub use directory::{Directory, DirectoryPlan};
 pub use flatten::{Flatten, Step};
+pub use holding::{
+    Attributes, Holder, Holding, LOOK_ALIKES, NAME_SAMPLES, OnUnsupported, ROOTLESS_XATTR, rootless_record,
+};
 pub use id_map::{IdMap, IdMaps, IdRange};
 pub use index::{LayerIndex, Scan};
+pub use lack::{Lack, Lacking, Lacks};
 pub use options::{Options, Order};
 pub use pattern::Pattern;
 pub use plan::{HELD_BACK, LayerUse, Op, Plan};

@@ -76,7 +76,7 @@ const PATTERNS: &[&str] = &[
 ];
 
 /// Most stacks with all of it; owners that are mapped go from 0 to 60.
-fn chosen() -> impl Strategy<Value = Chosen> {
+pub(crate) fn chosen() -> impl Strategy<Value = Chosen> {
     let patterns = || {
         prop_oneof![
             2 => Just(Vec::new()),
@@ -110,7 +110,7 @@ fn chosen() -> impl Strategy<Value = Chosen> {
 }
 
 #[derive(Clone, Debug)]
-enum Draft {
+pub(crate) enum Draft {
     File(Vec<usize>, u8),
     Directory(Vec<usize>),
     Symlink(Vec<usize>, usize),
@@ -131,7 +131,7 @@ fn path() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..NAMES.len(), 1..4)
 }
 
-fn draft() -> impl Strategy<Value = Draft> {
+pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
         8 => (path(), 0..3_u8).prop_map(|(path, size)| Draft::File(path, size)),
         4 => path().prop_map(Draft::Directory),
@@ -158,7 +158,7 @@ fn marked(path: &[u8]) -> Vec<u8> {
 }
 
 /// Entries that differ in all that they can.
-fn items(drafts: &[Vec<Draft>]) -> Vec<Vec<Item>> {
+pub(crate) fn items(drafts: &[Vec<Draft>]) -> Vec<Vec<Item>> {
     let mut seen: Vec<Vec<u8>> = vec![b"a".to_vec()];
     let mut number = 0_u32;
     drafts
