@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     merge.selection = select::selection(&arguments.select)?;
     merge.id_maps = select::id_maps(&arguments.owners)?;
     if arguments.rootless && !merge.id_maps.is_empty() {
-        let reason = "--rootless leaves all owners to you: it goes with neither --uid-map nor --gid-map".to_owned();
+        let reason =
+            "--rootless leaves all owners to you: it goes with neither --uid-map nor --gid-map".to_owned();
         return Err(ErrorKind::InvalidOption { reason }.into());
     }
     let options = UnpackOptions {

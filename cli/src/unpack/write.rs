@@ -94,7 +94,15 @@ impl Site<'_> {
             self.check()?;
             let (Some(parent), Some(first_parent)) = (name.parent(), first.parent()) else { continue };
             from.open(first_parent)
-                .and_then(|from| linkat(from, self.plan.name(first), to.open(parent)?, self.plan.name(name), AtFlags::empty()))
+                .and_then(|from| {
+                    linkat(
+                        from,
+                        self.plan.name(first),
+                        to.open(parent)?,
+                        self.plan.name(name),
+                        AtFlags::empty(),
+                    )
+                })
                 .map_err(|error| self.failed("making a hard link", name, error))?;
         }
         Ok(())
@@ -295,7 +303,8 @@ impl Making<'_, '_> {
         let direct = metadata.mode & (site.habits.umask | 0o7000) == 0 && site.keeps_direct(metadata);
         let made = if direct { metadata.mode } else { 0o600 };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(self.directory, site.plan.name(node), flags, Mode::from_raw_mode(made)).map_err(failed)?;
+        let file =
+            openat(self.directory, site.plan.name(node), flags, Mode::from_raw_mode(made)).map_err(failed)?;
         if let Some(body) = node.body() {
             match body.sparse {
                 None => self.content(file.as_fd(), node, body.layer, body.data_at, (0, body.stored), then)?,

@@ -323,7 +323,9 @@ impl DirectoryPlan {
             }
             let kind = node.kind();
             let lack = match kind {
-                Kind::Symlink if !holding.symlinks || !(1..=holding.link_bytes).contains(&node.link().len()) => {
+                Kind::Symlink
+                    if !holding.symlinks || !(1..=holding.link_bytes).contains(&node.link().len()) =>
+                {
                     Some((Lack::Symlink, None))
                 }
                 Kind::Fifo if !holding.fifos => Some((Lack::Fifo, None)),
