@@ -18,10 +18,21 @@ pub(super) enum Stop {
     End,
 }
 
+/// The lowest bits, by how many; sooner looked up than worked out where shifts go through one register.
+static MASKS: [u64; 64] = {
+    let mut masks = [0; 64];
+    let mut n = 0;
+    while n < 64 {
+        masks[n] = (1 << n) - 1;
+        n += 1;
+    }
+    masks
+};
+
 /// The value that an entry stands for: its base and the extra bits, which follow the code in `bits`.
 #[inline(always)]
 pub(super) fn value(entry: u32, bits: u64) -> usize {
-    (entry >> 16) as usize + ((bits & mask(entry & 63)) >> (entry >> 8 & 15)) as usize
+    (entry >> 16) as usize + ((bits & MASKS[(entry & 63) as usize]) >> (entry >> 8 & 15)) as usize
 }
 
 #[inline(always)]
@@ -31,23 +42,26 @@ fn word(chunk: &[u8; INPUT], at: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Decodes symbols of a block until its end, or the end of input or output is near.
+/// Decodes symbols of a block until its end, or the end of input or output is near, or there is more than `until`. Only
+/// if it `NOTES` does the output learn how far matches in it reach.
 ///
 /// The bits are those of libdeflate's loop: at least 56 after a refill, of which a round uses 33 for three literals, or 22
 /// for two, 20 for a length with its extra bits and 28 for a distance, before which there may be another refill. 11 remain
 /// for the look-up of the next round, which so need not wait for its refill. What is above `count` in the buffer are
 /// always the bits that follow.
 #[inline(never)]
-pub(super) fn run(
+pub(super) fn run<const NOTES: bool>(
     tables: &Tables,
     bits: &mut Bits<'_>,
     output: &mut Output<'_>,
+    until: usize,
 ) -> Result<Stop, &'static str> {
     let rest = bits.input.get(bits.at..).unwrap_or_default();
     let (litlen, dists) = (&tables.litlen, &tables.dist);
     let mut at = output.at;
     let mut lowest = output.lowest;
     let Some(limit) = output.bytes.len().checked_sub(OUTPUT) else { return Ok(Stop::Near) };
+    let limit = limit.min(until);
     let out = &mut *output.bytes;
 
     if rest.len() < INPUT || at > limit {
@@ -152,7 +166,9 @@ pub(super) fn run(
             continue;
         }
         let from = at - dist;
-        lowest = lowest.min(from);
+        if NOTES {
+            lowest = lowest.min(from);
+        }
         copy(out, from, at, len);
         at += len;
     };
@@ -176,19 +192,32 @@ fn repeat_history(out: &mut [u8], at: usize, history: &[u8], dist: usize, len: u
 /// Copies `len` bytes from `from` to `at`, which lies behind it, one after the other; up to 31 more are written over.
 #[inline(always)]
 fn copy(out: &mut [u8], from: usize, at: usize, len: usize) {
+    if at - from < 16 {
+        repeat(out, from, at, len);
+        return;
+    }
+    copy16(out, from, at);
+    copy16(out, from + 16, at + 16);
+    if len > 32 {
+        copy_long(out, from + 32, at + 32, len - 32);
+    }
+}
+
+/// The same.
+#[inline(never)]
+fn copy_long(out: &mut [u8], from: usize, at: usize, len: usize) {
+    let mut done = 0;
+    while done < len {
+        copy16(out, from + done, at + done);
+        done += 16;
+    }
+}
+
+/// The same from less than 16 bytes before.
+#[inline(never)]
+fn repeat(out: &mut [u8], from: usize, at: usize, len: usize) {
     let dist = at - from;
-    if dist >= 16 {
-        copy16(out, from, at);
-        if len > 16 {
-            copy16(out, from + 16, at + 16);
-            let mut done = 32;
-            while done < len {
-                copy16(out, from + done, at + done);
-                copy16(out, from + done + 16, at + done + 16);
-                done += 32;
-            }
-        }
-    } else if dist == 1 {
+    if dist == 1 {
         let byte = [out[from]; 16];
         if let Some(to) = out.get_mut(at..at + ((len + 15) & !15)) {
             for to in to.chunks_exact_mut(16) {

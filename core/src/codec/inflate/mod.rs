@@ -227,7 +227,15 @@ impl Inflater {
                 }
                 State::Symbols { fixed } => {
                     let tables = self.fixed.as_ref().filter(|_| fixed).unwrap_or(&self.tables);
-                    if fast::run(tables, bits, output)? == fast::Stop::End {
+                    // Nothing behind the first 32 KiB of a block can refer to what is before it.
+                    let begun = self.given + output.at as u64 - self.begin.1;
+                    let stop = if self.blocks.is_some() && begun < WINDOW as u64 {
+                        let until = output.at + WINDOW - begun as usize;
+                        fast::run::<true>(tables, bits, output, until)?
+                    } else {
+                        fast::run::<false>(tables, bits, output, usize::MAX)?
+                    };
+                    if stop == fast::Stop::End {
                         self.end_block(bits, output, false);
                     } else if let Some(wait) = self.symbol(fixed, bits, output)? {
                         return Ok(wait);
