@@ -1,11 +1,11 @@
-//! This host's faster codecs and hashes, behind core's traits: zlib-rs and libzstd to decode, libzstd to encode, ring to
-//! hash.
+//! This host's faster codecs and hashes, behind core's traits: libzstd both ways, ring to hash. Core's own
+//! inflater is the fastest for streams that we know without C, so gzip is core's.
 
 use std::io;
 
 use ring::digest as ring_digest;
 use wharfie_core::codec::{
-    Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflate, Inflated, Needs, Progress,
+    Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflater, Needs, Progress,
 };
 use wharfie_core::digest::{Algorithm, Hash, Hashes, SoftHashes};
 use wharfie_core::error::{Error, ErrorKind, Result};
@@ -53,7 +53,7 @@ impl Codecs for NativeCodecs {
     fn decoder(&self, format: Format, limits: &Limits) -> Result<Box<dyn Codec>> {
         Ok(match format {
             Format::Identity => Box::new(Identity),
-            Format::Gzip => Box::new(GzipDecoder::new(ZlibInflate::new())),
+            Format::Gzip => Box::new(GzipDecoder::new(Inflater::new())),
             Format::Zstd => Box::new(ZstdDecoder::new(limits)?),
             _ => return Err(ErrorKind::UnsupportedCompression { format: format.to_string() }.into()),
         })
@@ -67,34 +67,6 @@ impl Codecs for NativeCodecs {
             Format::Zstd => Box::new(ZstdEncoder::new(level)?),
             _ => return Err(ErrorKind::UnsupportedCompression { format: format.to_string() }.into()),
         })
-    }
-}
-
-/// Raw deflate by zlib-rs: on current x86-64 faster than zlib-ng, and it needs neither C nor cmake.
-struct ZlibInflate(zlib_rs::Inflate);
-
-impl ZlibInflate {
-    fn new() -> ZlibInflate {
-        ZlibInflate(zlib_rs::Inflate::new(false, 15))
-    }
-}
-
-impl Inflate for ZlibInflate {
-    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Inflated, &'static str> {
-        let (read, written) = (self.0.total_in(), self.0.total_out());
-        let status = self
-            .0
-            .decompress(input, output, zlib_rs::InflateFlush::NoFlush)
-            .map_err(|_| self.0.error_message().unwrap_or("the deflate data is invalid"))?;
-        Ok(Inflated {
-            read: (self.0.total_in() - read) as usize,
-            written: (self.0.total_out() - written) as usize,
-            done: status == zlib_rs::Status::StreamEnd,
-        })
-    }
-
-    fn reset(&mut self) {
-        self.0.reset(false);
     }
 }
 

@@ -4,7 +4,7 @@
 mod codec;
 
 use libfuzzer_sys::fuzz_target;
-use wharfie_core::codec::{GzipDecoder, GzipEncoder, SoftInflate};
+use wharfie_core::codec::{GzipDecoder, GzipEncoder, Inflater};
 
 const CAP: usize = 4 << 20;
 
@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     // Not a byte of its own, so that files are a corpus as they are: `cargo fuzz run gzip corpus ../testdata/codec`.
     let seed = data.iter().fold(data.len() as u8, |seed, byte| seed.rotate_left(3) ^ byte);
     let (piece, room) = (usize::from(seed & 15) + 1, usize::from(seed >> 4) * 100 + 1);
-    let decoder = || GzipDecoder::new(SoftInflate::new());
+    let decoder = || GzipDecoder::new(Inflater::new());
     let whole = codec::drive(&mut decoder(), data, data.len(), 1 << 16, CAP);
     let pieces = codec::drive(&mut decoder(), data, piece, room, CAP);
     if whole.1.as_deref() != Some("cap") && pieces.1.as_deref() != Some("cap") {

@@ -5,7 +5,8 @@
 //! one that readers of blobs want: it finds the format by its magic and keeps [`Limits::ratio`].
 //!
 //! Core's own codecs ([`SoftCodecs`]) are pure Rust and right everywhere; a host brings faster ones as a [`Codecs`].
-//! For gzip it need only bring an [`Inflate`]: the framing ([`GzipDecoder`]) stays the one that is tested here.
+//! For gzip it need only bring an [`Inflate`], where it has a better one than the [`Inflater`] here: the framing
+//! ([`GzipDecoder`]) stays the one that is tested here.
 //!
 //! ```
 //! use wharfie_core::codec::{Codec, Codecs, Decoder, Format, Needs, SoftCodecs};
@@ -65,7 +66,7 @@ pub use decoder::{Decoder, FormatMismatch};
 pub use gzip::{GZIP_HEADER_BYTES, GzipDecoder, GzipEncoder, gzip_header, gzip_trailer};
 pub use identity::Identity;
 pub use inflate::{Block, Inflater};
-pub use soft::{SoftCodecs, SoftInflate};
+pub use soft::SoftCodecs;
 pub use zstd::ZstdDecoder;
 
 /// What a codec waits for after a step.

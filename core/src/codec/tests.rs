@@ -236,6 +236,55 @@ fn l20_the_media_type_is_only_a_hint() {
     }
 }
 
+#[test]
+fn blocks_are_found_over_all_members_and_only_when_asked_for() {
+    let plain = sample(400_000);
+    let member = |plain: &[u8]| {
+        let mut encoder = GzipEncoder::new(6).unwrap();
+        drive(&mut encoder, plain, usize::MAX, 1 << 16).0
+    };
+    let (first, second) = (member(&plain[..150_000]), member(&plain[150_000..]));
+    let mut file = first.clone();
+    file.extend_from_slice(&second);
+    file.extend_from_slice(&[0; 10]);
+    let blocks_of = |decoder: &mut Decoder<'_>, file: &[u8]| {
+        let asked = decoder.report_blocks();
+        assert!(asked);
+        drive(decoder, file, 1000, 7000).1.unwrap();
+        let mut blocks = Vec::new();
+        decoder.take_blocks(&mut blocks);
+        let mut more = Vec::new();
+        decoder.take_blocks(&mut more);
+        assert_eq!(more, []);
+        blocks
+    };
+    let decoder = || Decoder::new(&SoftCodecs, None, &Limits::default());
+    let of_first = blocks_of(&mut decoder(), &first);
+    let of_second = blocks_of(&mut decoder(), &second);
+    assert!(of_first.len() > 1 && of_second.len() > 1);
+    let expected: Vec<Block> = of_first
+        .iter()
+        .copied()
+        .chain(of_second.iter().map(|block| block.moved(8 * first.len() as u64, 150_000)))
+        .collect();
+    assert_eq!(blocks_of(&mut decoder(), &file), expected);
+    assert_eq!(expected[0].bits().start, 8 * GZIP_HEADER_BYTES as u64);
+    assert_eq!(expected[of_first.len()].reach(), 0, "a block refers to the member before");
+    assert_eq!(expected.last().unwrap().bytes().end, 400_000);
+
+    let mut silent = decoder();
+    drive(&mut silent, &file, 1000, 7000).1.unwrap();
+    let mut blocks = Vec::new();
+    silent.take_blocks(&mut blocks);
+    assert_eq!(blocks, []);
+    // What is no gzip has none, and says so once it is known.
+    let mut plain = decoder();
+    assert!(plain.report_blocks());
+    drive(&mut plain, b"not compressed at all", 9, 9).1.unwrap();
+    plain.take_blocks(&mut blocks);
+    assert_eq!((blocks, plain.report_blocks()), (Vec::new(), false));
+}
+
 /// A decoder that gives a thousand bytes for each one.
 struct Blow;
 impl Codec for Blow {
