@@ -22,6 +22,7 @@ chores:
   sample                 makes testdata/sample anew
   bench layers|pull|floor
                          Wharfie beside its peers, and what this machine could do at best
+  bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
+        ["bench", "scale", rest @ ..] => scale(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["fixtures"] => fixtures(|| Some(vec![Debian::fixture("fixtures")?.layout])),
         ["fixtures", "large"] => fixtures(|| {
@@ -43,6 +45,20 @@ fn main() -> ExitCode {
         _ => {
             eprint!("{USAGE}");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// What merging costs when there is much of it: core's example `scale`, which is processes of its own.
+fn scale(words: &[&str]) -> ExitCode {
+    let example = ["run", "--quiet", "--release", "--package", "wharfie-core", "--example", "scale", "--"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match std::process::Command::new(cargo).args(example).args(words).status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo: {error}");
+            ExitCode::FAILURE
         }
     }
 }

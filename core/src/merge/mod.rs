@@ -42,6 +42,7 @@ mod options;
 mod pattern;
 mod plan;
 mod resolve;
+mod seats;
 mod selection;
 mod stack;
 mod tree;

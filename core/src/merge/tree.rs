@@ -118,7 +118,7 @@ impl Tree {
 
         let name_of = |id: u32| {
             let (at, len) = all.get(id as usize).map_or((0, 0), TrieNode::name_range);
-            names.get(at as usize..(at + len) as usize).unwrap_or_default()
+            names.get(at as usize..at as usize + len as usize).unwrap_or_default()
         };
         // Breadth first: the order in which they are numbered.
         let mut order = alloc::vec![(ROOT, ROOT, 0_u32)];
@@ -389,7 +389,7 @@ impl<'t> Node<'t> {
         let node = self.packed();
         self.tree
             .names
-            .get(node.name_at as usize..(node.name_at + node.name_len) as usize)
+            .get(node.name_at as usize..node.name_at as usize + node.name_len as usize)
             .unwrap_or_default()
     }
 

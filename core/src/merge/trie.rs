@@ -1,14 +1,12 @@
 //! Paths of all layers, each component once, in arenas.
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
-use core::hash::Hasher as _;
 
 use crate::error::Result;
 use crate::limits::Limits;
 
 use super::index::entries;
+use super::seats::Seats;
 
 /// The root's number. Children have higher numbers than their parents.
 pub(super) const ROOT: u32 = 0;
@@ -44,8 +42,6 @@ pub(super) struct TrieNode {
     pub(super) parent: u32,
     name_at: u32,
     name_len: u32,
-    /// The next node of the same hash.
-    twin: u32,
     /// What the layers up to the last one resolved show there.
     pub(super) view: Slot,
     /// What the current layer itself has there.
@@ -60,26 +56,16 @@ pub(super) struct TrieNode {
 pub(super) struct Trie {
     nodes: Vec<TrieNode>,
     names: Vec<u8>,
-    children: BTreeMap<(u32, u64), u32>,
-}
-
-/// Looking up costs the logarithm of the number of paths whatever their names: the map is ordered, and names cannot be
-/// chosen so that many of them hash alike.
-#[allow(deprecated)] // the keyed hash that core has; its successor is in std
-fn hash(name: &[u8]) -> u64 {
-    let mut hasher = core::hash::SipHasher::new_with_keys(0x7768_6172_6669_6531, 0x6c61_7965_7273_2131);
-    hasher.write(name);
-    hasher.finish()
+    seats: Seats,
 }
 
 impl Trie {
     pub(super) fn new() -> Self {
-        let mut trie = Trie { nodes: Vec::new(), names: Vec::new(), children: BTreeMap::new() };
+        let mut trie = Trie { nodes: Vec::new(), names: Vec::new(), seats: Seats::default() };
         trie.nodes.push(TrieNode {
             parent: ROOT,
             name_at: 0,
             name_len: 0,
-            twin: NONE,
             view: Slot { inside: 1, contents: 1, ..Slot::EMPTY },
             own: Slot::EMPTY,
             hidden_by: 0,
@@ -105,28 +91,14 @@ impl Trie {
 
     /// The child of this name, made if it is not there.
     pub(super) fn child(&mut self, parent: u32, name: &[u8], limits: &Limits) -> Result<u32> {
-        let new = u32::try_from(self.nodes.len()).ok().filter(|new| *new != NONE);
-        let mut twin = NONE;
-        match self.children.entry((parent, hash(name))) {
-            Entry::Occupied(mut first) => {
-                let mut at = *first.get();
-                while let Some(node) = self.nodes.get(at as usize) {
-                    let from = node.name_at as usize;
-                    if self.names.get(from..from + node.name_len as usize) == Some(name) {
-                        return Ok(at);
-                    }
-                    at = node.twin;
-                }
-                if let Some(new) = new {
-                    twin = first.insert(new);
-                }
-            }
-            Entry::Vacant(free) => {
-                if let Some(new) = new {
-                    free.insert(new);
-                }
-            }
+        let found = self.seats.find(parent, name, |id| {
+            let node = self.node(id);
+            node.parent == parent && self.name(id) == name
+        });
+        if let Some(found) = found {
+            return Ok(found);
         }
+        let new = u32::try_from(self.nodes.len()).ok().filter(|new| *new != NONE);
         let name_at = u32::try_from(self.names.len()).ok();
         let name_len = u32::try_from(name.len()).ok();
         let (Some(new), Some(name_at), Some(name_len)) = (new, name_at, name_len) else {
@@ -136,12 +108,17 @@ impl Trie {
         if u64::from(new) > limits.entries {
             return Err(entries(limits));
         }
+        let (nodes, names) = (&self.nodes, &self.names);
+        self.seats.add(parent, name, new, |id| {
+            let node = nodes.get(id as usize).unwrap_or(&ORPHAN);
+            let at = node.name_at as usize;
+            (node.parent, names.get(at..at + node.name_len as usize).unwrap_or_default())
+        });
         self.names.extend_from_slice(name);
         self.nodes.push(TrieNode {
             parent,
             name_at,
             name_len,
-            twin,
             view: Slot::EMPTY,
             own: Slot::EMPTY,
             hidden_by: 0,
@@ -176,7 +153,6 @@ static ORPHAN: TrieNode = TrieNode {
     parent: ROOT,
     name_at: 0,
     name_len: 0,
-    twin: NONE,
     view: Slot::EMPTY,
     own: Slot::EMPTY,
     hidden_by: 0,
