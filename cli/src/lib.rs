@@ -14,3 +14,4 @@ pub mod sample;
 pub mod store;
 pub mod unfinished;
 pub mod unpack;
+pub mod view;

@@ -6,6 +6,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -411,6 +412,24 @@ error_kinds! {
         /// What of it, with the first paths of each kind.
         what: String,
     }
+    /// A path that an image does not have.
+    #[error("there is no `{path}` in the image")]
+    PathNotFound = "path_not_found" {
+        /// What was asked for, escaped.
+        path: String,
+        /// The directory that its way led to, escaped.
+        nearest: String,
+        /// A path that is there and looks alike, escaped.
+        similar: Option<String>,
+    }
+    /// A path of an image that is no regular file, where one is needed.
+    #[error("`{path}` is {what}, not a file")]
+    NotAFile = "not_a_file" {
+        /// It, escaped.
+        path: String,
+        /// `a directory`, `a device`, `a FIFO`.
+        what: &'static str,
+    }
     /// An option or a combination of options that makes no sense.
     #[error("{reason}")]
     InvalidOption = "invalid_option" {
@@ -657,6 +676,17 @@ impl ErrorKind {
                 "cover it with another range: --uid-map CONTAINER:HOST:SIZE"
             }
             ErrorKind::UnmappedId { .. } => "cover it with another range: --gid-map CONTAINER:HOST:SIZE",
+            ErrorKind::PathNotFound { similar: Some(similar), .. } => {
+                return Some(format!("did you mean `{similar}`?"));
+            }
+            ErrorKind::PathNotFound { nearest, .. } => {
+                return Some(format!(
+                    "`{nearest}` is there: `wharfie ls IMAGE {nearest}` shows what it holds"
+                ));
+            }
+            ErrorKind::NotAFile { what: "a directory", path } => {
+                return Some(format!("`wharfie ls IMAGE {path}` shows what it holds"));
+            }
             ErrorKind::Internal { .. } => {
                 "this is a bug in Wharfie: please report it with the command that you ran"
             }

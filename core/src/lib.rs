@@ -29,6 +29,7 @@ pub mod image;
 pub mod limits;
 pub mod media_type;
 pub mod merge;
+pub mod name;
 pub mod platform;
 pub mod reference;
 pub mod size;

@@ -14,3 +14,5 @@ mod output;
 mod random;
 #[path = "merge/stack.rs"]
 mod stack;
+#[path = "merge/view.rs"]
+mod view;

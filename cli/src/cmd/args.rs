@@ -83,6 +83,14 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Write the merged root file system of an image into a directory
     Unpack(UnpackArgs),
+    /// List the files of an image
+    Ls(LsArgs),
+    /// Write files of an image, fetching and reading as few layers as can decide them
+    Cat(CatArgs),
+    /// Show the directories of an image with all that lies in them, by size
+    Tree(TreeArgs),
+    /// Compare the files of two images, or show what each layer of one image does
+    Diff(DiffArgs),
     /// Look at and clean the local store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -423,6 +431,159 @@ pub(super) enum UnsupportedArg {
     Skip,
     /// As skip, but names that are refused or collide become others (`a%3Ab`, `README~1`)
     Rename,
+}
+
+/// How layers are merged for a look.
+#[derive(Clone, Debug, Args)]
+pub(super) struct MergeArgs {
+    /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
+    #[arg(long)]
+    pub(super) keep_directory_symlink: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LsArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// What to list: a directory is listed with what it holds, symlinks on the way are followed [default: /]
+    #[arg(value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    #[command(flatten)]
+    pub(super) merge: MergeArgs,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// Mode, links, owner, group, size (or device), time in UTC, name
+    #[arg(short, long)]
+    pub(super) long: bool,
+    /// Directories with all that lies below them
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// Directories themselves, not what they hold
+    #[arg(short, long, conflicts_with = "recursive")]
+    pub(super) directory: bool,
+    /// Names that begin with a dot too: they are always listed
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Sizes as people read them, with -l
+    #[arg(short = 'H', long)]
+    pub(super) human: bool,
+    /// Names as they are, each with a NUL behind it
+    #[arg(short = '0', long = "null", conflicts_with_all = ["long", "json"])]
+    pub(super) null: bool,
+    /// As JSON, one object a line; a byte of a name that is not UTF-8 is `\xNN`, a backslash `\\`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CatArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// The files, which are written one after another; symlinks are followed inside the image
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    #[command(flatten)]
+    pub(super) merge: MergeArgs,
+    /// Where to; `-` is standard output. A file appears whole or not at all
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Write bytes as they are decoded, and stop at the file's end. Without this a file waits (in memory, or in a temporary file if it is large) until its layer has been read to the end and its digests held
+    #[arg(long)]
+    pub(super) no_verify: bool,
+    /// Where to put temporary files [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TreeArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// Where to begin
+    #[arg(value_name = "PATH", default_value = "/")]
+    pub(super) path: PathBuf,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    #[command(flatten)]
+    pub(super) merge: MergeArgs,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// How deep [default: 2; with --json all]
+    #[arg(short, long, value_name = "N")]
+    pub(super) depth: Option<usize>,
+    /// The order of what is in one directory
+    #[arg(long, value_enum, default_value_t = SortArg::Size)]
+    pub(super) sort: SortArg,
+    /// Leave out what is smaller: bytes, or with K, M, G
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) min_size: Option<u64>,
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The orders of `tree`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SortArg {
+    /// The largest first
+    Size,
+    /// By name, as bytes
+    Name,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+    /// The image that it is compared with
+    #[arg(required_unless_present = "layers", conflicts_with = "layers")]
+    pub(super) other: Option<String>,
+    #[command(flatten)]
+    pub(super) platform: PlatformArgs,
+    #[command(flatten)]
+    pub(super) merge: MergeArgs,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// Show what each layer of one image adds, changes and removes, and what is wasted
+    #[arg(long)]
+    pub(super) layers: bool,
+    /// With --layers: every path
+    #[arg(long, requires = "layers")]
+    pub(super) paths: bool,
+    /// Only the summary
+    #[arg(short, long, conflicts_with = "paths")]
+    pub(super) summary: bool,
+    /// Differences that do not count: content, link, mode, owner, mtime, xattrs, names; may be given more than once
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "layers", value_parser = clap::builder::PossibleValuesParser::new(wharfie_core::merge::What::WORDS))]
+    pub(super) ignore: Vec<String>,
+    /// End with status 1 if they differ, and with 2 if something fails, as diff does
+    #[arg(long, conflicts_with = "layers")]
+    pub(super) exit_code: bool,
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A size as people write it: `1000`, `64K`, `1.5M`, in binary units.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let shift = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("the unit is none of K, M, G, T".to_owned()),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| "this is no number".to_owned())?;
+    if !(0.0..=1e15).contains(&number) {
+        return Err("this is out of range".to_owned());
+    }
+    Ok((number * (1_u64 << shift) as f64) as u64)
 }
 
 /// The formats of `export`.

@@ -2,18 +2,23 @@
 
 mod args;
 mod auth;
+mod cat;
+mod diff;
 mod export;
 mod generate;
 mod inspect;
 mod interrupt;
 mod layers;
 mod list;
+mod look;
+mod ls;
 mod open;
 mod output;
 mod pull;
 mod select;
 mod show;
 mod store;
+mod tree;
 mod unpack;
 mod validate;
 mod watch;
@@ -32,12 +37,15 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = console(&arguments.output);
     match run(&arguments.command, &console) {
+        Ok(()) if diff::found() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             console.fail(&error);
             match error.code() {
                 "cancelled" => ExitCode::from(interrupt::STATUS),
+                // As diff has it: 1 is for differences.
+                _ if matches!(&arguments.command, Command::Diff(diff) if diff.exit_code) => ExitCode::from(2),
                 "invalid_option"
                 | "invalid_reference"
                 | "invalid_platform"
@@ -75,6 +83,10 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
         Command::Unpack(arguments) => unpack::run(arguments, console),
+        Command::Ls(arguments) => ls::run(arguments, console),
+        Command::Cat(arguments) => cat::run(arguments, console),
+        Command::Tree(arguments) => tree::run(arguments, console),
+        Command::Diff(arguments) => diff::run(arguments, console),
         Command::Store(StoreCommand::Ls(arguments)) => store::ls(arguments),
         Command::Store(StoreCommand::Du(arguments)) => store::du(arguments),
         Command::Store(StoreCommand::Prune(arguments)) => store::prune(arguments, console),

@@ -17,6 +17,7 @@ use super::{auth, watch};
 use crate::console::Console;
 use crate::credentials::Search;
 use crate::drive::{CredentialSource, Driver, NetworkOptions, PullOptions, When};
+use crate::layers::LocalLayer;
 use crate::layout::Layout;
 use crate::store::Store;
 
@@ -37,6 +38,8 @@ pub(super) struct Opened {
     _unpacked: Option<tempfile::TempDir>,
     // Where it came into, if from a registry. While it lives, nobody prunes what is read here.
     store: Option<Store>,
+    // What can fetch more of it, if it is from a registry.
+    driver: Option<Driver>,
 }
 
 impl Opened {
@@ -61,6 +64,35 @@ impl Opened {
         let media_type = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
         Document::parse(&raw, media_type.as_deref(), &limits)
             .map_err(|error| error.in_blob(descriptor.digest).in_image(&self.name))
+    }
+
+    /// Has one layer of the image here, of an image that was opened without its layers.
+    pub(super) fn layer(&self, position: usize) -> Result<LocalLayer> {
+        let image = self.image()?;
+        let Some(descriptor) = image.layers.get(position) else {
+            let reason = format!("there is no layer {position}");
+            return Err(ErrorKind::Internal { reason }.into());
+        };
+        let mut descriptor = descriptor.clone();
+        if let (Some(driver), Some(reference)) = (&self.driver, &self.reference) {
+            // Those that come from elsewhere, or within the manifest, are a matter for a pull.
+            let elsewhere = !descriptor.urls.is_empty()
+                || descriptor.data.is_some()
+                || descriptor.media_type.is_nondistributable();
+            if elsewhere && driver.store().has(&descriptor.digest).is_none() {
+                let whole = options(PlatformChoice::All, Depth::Layers);
+                let whole = PullOptions { image: whole, when: When::Missing };
+                driver.pull(&reference.with_digest(image.manifest.digest), &whole)?;
+            } else {
+                driver.blob(&reference.with_digest(descriptor.digest))?;
+            }
+        }
+        if descriptor.size == 0 && image.config.is_none() {
+            // Schema 1 says no sizes.
+            descriptor.size = self.layout.blob_size(&descriptor.digest).unwrap_or(0);
+        }
+        let path = self.layout.blob_path(&descriptor.digest);
+        Ok(LocalLayer { descriptor, path })
     }
 
     /// The one image that was asked for by platform.
@@ -139,6 +171,7 @@ pub(super) fn open(
                 pulled: pulled.image,
                 _unpacked: folder,
                 store: Some(driver.store().clone()),
+                driver: Some(driver),
             })
         }
         Source::Local(local) => open_layout(name, &local, options, console),
@@ -173,7 +206,15 @@ fn open_layout(
     let pulled = layout
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(name))?;
-    Ok(Opened { name: name.to_owned(), reference: None, layout, pulled, _unpacked: None, store: None })
+    Ok(Opened {
+        name: name.to_owned(),
+        reference: None,
+        layout,
+        pulled,
+        _unpacked: None,
+        store: None,
+        driver: None,
+    })
 }
 
 fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
@@ -191,6 +232,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
         pulled,
         _unpacked: Some(folder),
         store: None,
+        driver: None,
     })
 }
 

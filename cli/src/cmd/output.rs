@@ -45,6 +45,52 @@ pub(super) fn lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = T>) ->
     write(text.as_bytes())
 }
 
+/// Gathers many small writes to the standard output.
+pub(super) struct Gathered(Vec<u8>);
+
+impl Gathered {
+    pub(super) fn new() -> Gathered {
+        Gathered(Vec::new())
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() >= 64 << 10 {
+            write(&std::mem::take(&mut self.0))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a line: what it says of names is escaped already.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub(super) fn line(&mut self, line: &str) -> Result<()> {
+        self.push(line.as_bytes())?;
+        self.push(b"\n")
+    }
+
+    /// Adds a JSON value as one line.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub(super) fn json(&mut self, value: &Value) -> Result<()> {
+        self.line(&value.to_string())
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub(super) fn finish(self) -> Result<()> {
+        write(&self.0)
+    }
+}
+
 /// Writes one JSON value, indented.
 pub(super) fn json(value: &Value) -> Result<()> {
     write(format!("{value:#}\n").as_bytes())

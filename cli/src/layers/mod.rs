@@ -2,6 +2,7 @@
 //! hashed and checked on the way (L23).
 
 mod decode;
+pub(crate) mod pass;
 mod spool;
 
 use std::path::{Path, PathBuf};

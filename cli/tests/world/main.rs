@@ -11,3 +11,4 @@ mod offered;
 mod platform;
 mod schema1;
 mod ship;
+mod view;

@@ -103,6 +103,16 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(seconds(date, clock(time)?)? - offset)
 }
 
+/// Writes a date as RFC 3339 has it (§5.6), in UTC: `2026-11-21T12:00:00Z`. Years that it cannot say have a sign and as many
+/// digits as they need (ISO 8601, expanded).
+pub fn format_rfc3339(seconds: i64) -> String {
+    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(days);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    let year = if (0..=9999).contains(&year) { format!("{year:04}") } else { format!("{year:+06}") };
+    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// How long to wait before the next try: `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), else the
 /// `x-retry-after` and `x-ratelimit-reset` that some registries send (seconds, or seconds since 1970).
 ///

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::id_map::{IdMaps, Look};
+use super::sought::Sought;
 use super::warning::{WarningKind, Warnings};
 use super::whiteout::{self, Role};
 use crate::digest::Digest;
@@ -259,6 +260,20 @@ impl LayerIndex {
         Ok(())
     }
 
+    /// Bytes of content that its files have, whatever becomes of them.
+    pub fn content_bytes(&self) -> u64 {
+        let files = self.rows.iter().filter(|row| row.kind == RowKind::File);
+        files.fold(0, |sum, row| sum.saturating_add(row.size))
+    }
+
+    /// The same entries as another layer of a stack: images share layers.
+    #[must_use]
+    pub fn as_layer(mut self, layer: usize) -> Self {
+        self.warnings.relabel(layer);
+        self.layer = layer;
+        self
+    }
+
     pub(super) fn row(&self, row: u32) -> Option<&Row> {
         self.rows.get(row as usize)
     }
@@ -410,12 +425,13 @@ pub(super) fn entries(limits: &Limits) -> Error {
 pub struct Scan {
     parser: Parser,
     index: LayerIndex,
+    sought: Option<Sought>,
 }
 
 impl Scan {
     /// A scan of the layer with this number, counted from 0 at the bottom.
     pub fn new(layer: usize, limits: &Limits) -> Self {
-        Scan { parser: Parser::new(limits.clone()), index: LayerIndex::new(layer, limits) }
+        Scan { parser: Parser::new(limits.clone()), index: LayerIndex::new(layer, limits), sought: None }
     }
 
     /// The digest of the layer's blob, for errors (L25).
@@ -423,6 +439,18 @@ impl Scan {
     pub fn with_blob(mut self, blob: Digest) -> Self {
         self.index = self.index.with_blob(blob);
         self
+    }
+
+    /// Has files looked for on the way: [`Scan::sought`] says where their content lies as soon as their headers are read.
+    #[must_use]
+    pub fn seeking(mut self, sought: Sought) -> Self {
+        self.sought = Some(sought);
+        self
+    }
+
+    /// What was looked for, and what of it was found so far.
+    pub fn sought(&self) -> Option<&Sought> {
+        self.sought.as_ref()
     }
 
     /// Takes the next decoded bytes of the layer, all of them.
@@ -434,7 +462,12 @@ impl Scan {
             let step = self.parser.feed(bytes).map_err(|error| self.placed(error))?;
             bytes = bytes.get(step.consumed..).unwrap_or_default();
             match step.event {
-                Event::Entry(entry) => self.index.push(entry)?,
+                Event::Entry(entry) => {
+                    if let Some(sought) = &mut self.sought {
+                        sought.take(&entry);
+                    }
+                    self.index.push(entry)?;
+                }
                 Event::NeedInput => return Ok(()),
                 Event::Data { .. } | Event::End => {
                     if bytes.is_empty() {

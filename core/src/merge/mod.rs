@@ -32,18 +32,24 @@
 //! Memory follows the number of paths, never the size of files; the cost follows the bytes of the headers, whatever they
 //! say (L24).
 
+mod difference;
 mod directory;
 mod flatten;
+mod history;
 mod holding;
 mod id_map;
 mod index;
 mod lack;
+mod long;
+mod lookup;
 mod options;
 mod pattern;
 mod plan;
 mod resolve;
 mod seats;
 mod selection;
+mod sizes;
+mod sought;
 mod stack;
 mod tree;
 mod trie;
@@ -53,19 +59,25 @@ mod whiteout;
 #[cfg(test)]
 mod tests;
 
+pub use difference::{Change, Difference, What};
 pub use directory::{Directory, DirectoryPlan};
 pub use flatten::{Flatten, Step};
+pub use history::{History, LayerChange, PathChange, Version, Waste, WastedPath};
 pub use holding::{
     Attributes, Holder, Holding, LOOK_ALIKES, NAME_SAMPLES, OnUnsupported, ROOTLESS_XATTR, rootless_record,
 };
 pub use id_map::{IdMap, IdMaps, IdRange};
 pub use index::{LayerIndex, Scan};
 pub use lack::{Lack, Lacking, Lacks};
+pub use long::{mode_text, mtime_text};
+pub use lookup::{Answer, Found, Lookup};
 pub use options::{Options, Order};
 pub use pattern::Pattern;
 pub use plan::{HELD_BACK, LayerUse, Op, Plan};
 pub use resolve::Resolver;
 pub use selection::{Selection, Unmatched};
+pub use sizes::{Links, Sizes};
+pub use sought::{Sought, SoughtBody};
 pub use tree::{Body, Node, NodeId, Origin, Tree};
 pub use warning::{Warning, WarningKind, Warnings};
 

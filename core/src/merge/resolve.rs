@@ -1,23 +1,27 @@
 //! The indexes of all layers to one tree.
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use super::history::History;
 use super::index::{LayerIndex, RowKind, entries};
 use super::options::Options;
 use super::stack::Stack;
-use super::tree::Tree;
+use super::tree::{FOLLOWED, Tree};
 use super::trie::{NONE, ROOT, Slot, Trie};
 use super::warning::{WarningKind, Warnings};
 use super::whiteout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tar::Counts;
 
-/// Symlinks followed for one name, as Linux does it: more are a loop.
-const FOLLOWED: u32 = 40;
 /// Bytes of symlink targets that each entry may cost before `Limits::symlink_bytes` counts.
 const SYMLINK_BYTES_AN_ENTRY: u64 = 1_024;
+
+/// Why a hard link binds to nothing (L12).
+pub(super) const NOTHING_THERE: &str = "there is no such file at this point";
+pub(super) const A_DIRECTORY: &str = "it is a directory";
 
 /// One component on the way to a name.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +76,43 @@ pub struct Resolver {
     warnings: Warnings,
     counts: Counts,
     steps: u64,
+    /// What hard links want of layers below, where those are not known yet.
+    open: Option<Open>,
+    /// What each layer does to those below it, where that is wanted.
+    history: Option<History>,
+}
+
+/// What one layer by itself leaves open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Open {
+    /// Rows of hard links, each with the node of a lower layer that it binds to.
+    pub(super) wants: BTreeMap<u32, u32>,
+    /// A way in the layer leads through such a link: where to is only known with the layers below.
+    pub(super) unclear: bool,
+}
+
+/// One layer resolved by itself.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) trie: Trie,
+    pub(super) stack: Stack,
+    pub(super) open: Open,
+}
+
+/// The tree that a layer makes in an empty directory, with its whiteouts and opaque markers in the nodes that they name.
+///
+/// # Errors
+/// What is wrong with the layer by itself.
+pub(super) fn alone(index: LayerIndex, options: &Options) -> Result<Alone> {
+    let mut resolver = Resolver::new(1, options)?;
+    resolver.open = Some(Open::default());
+    let result = resolver.resolve(index);
+    let open = resolver.open.unwrap_or_default();
+    // What is unclear may look wrong and be right.
+    if !open.unclear {
+        result?;
+    }
+    Ok(Alone { trie: resolver.trie, stack: resolver.stack, open })
 }
 
 impl Resolver {
@@ -101,6 +142,8 @@ impl Resolver {
             warnings: Warnings::default(),
             counts: Counts::default(),
             steps: 0,
+            open: None,
+            history: None,
         })
     }
 
@@ -136,6 +179,23 @@ impl Resolver {
             .map(|(layer, _)| layer)
     }
 
+    /// Has what each layer does to those below it written down.
+    #[must_use]
+    pub fn with_history(mut self) -> Self {
+        self.history = Some(History::default());
+        self
+    }
+
+    /// All layers were supplied: the tree, and what each layer did, from the bottom. Without
+    /// [`Resolver::with_history`] nothing was written down.
+    ///
+    /// # Errors
+    /// Those of [`Resolver::finish`].
+    pub fn finish_with_history(mut self) -> Result<(Tree, History)> {
+        let history = self.history.take().unwrap_or_default();
+        Ok((self.finish()?, history))
+    }
+
     /// All layers were supplied: what is wanted of the tree ([`Options::selection`]).
     ///
     /// # Errors
@@ -158,7 +218,7 @@ impl Resolver {
     }
 
     fn resolve(&mut self, mut index: LayerIndex) -> Result<()> {
-        let layer = index.layer();
+        let layer = self.stack.len();
         let base = self.rows;
         // The first entry that is one too many is where it happens (L25).
         let room = u32::try_from(self.options.limits.entries).unwrap_or(NONE - 1).min(NONE - 1) - base;
@@ -191,8 +251,15 @@ impl Resolver {
                 }
             })?;
         }
+        if let Some(history) = &mut self.history {
+            history.begin(&self.trie, &self.stack, layer, &self.touched, &self.hidden);
+        }
         self.hide(layer)?;
-        self.overlay(layer)
+        self.overlay(layer)?;
+        if let Some(history) = &mut self.history {
+            history.end(&self.trie, &self.stack, layer);
+        }
+        Ok(())
     }
 
     /// A number for the contents of a directory that is new or emptied.
@@ -336,7 +403,8 @@ impl Resolver {
     fn look(&self, parent: Frame, node: u32) -> (Option<Slot>, Option<Slot>) {
         let (above, node) = (self.trie.node(parent.node), self.trie.node(node));
         let own = (parent.own && node.own.inside == above.own.contents).then_some(node.own);
-        let view = (parent.view && node.view.inside == above.view.contents).then_some(node.view);
+        let known = parent.view && self.open.is_none();
+        let view = (known && node.view.inside == above.view.contents).then_some(node.view);
         (own, view)
     }
 
@@ -385,12 +453,18 @@ impl Resolver {
                 }
                 _ => None,
             };
+            if let (Some(own), Some(open)) = (own, &mut self.open)
+                && open.wants.contains_key(&own.inode)
+            {
+                open.unclear = true;
+            }
             let Some(inode) = symlink.filter(|inode| self.stack.is_symlink(*inode)) else {
                 frames.push(Frame {
                     node,
                     own: own.is_some_and(|own| own.is_directory()),
                     view: own.is_none_or(|own| own.is_directory())
-                        && view.is_some_and(|view| view.is_directory()),
+                        && (view.is_some_and(|view| view.is_directory())
+                            || (parent.view && self.open.is_some())),
                     end: if followed == 0 { at } else { 0 },
                 });
                 if frames.len() > self.options.limits.path_depth as usize {
@@ -454,7 +528,7 @@ impl Resolver {
     fn bind(&mut self, layer: usize, row: u32, id: u32) -> Result<Bound> {
         let target = self.target(layer, row);
         let Some((parents, name)) = split(&target) else {
-            return Err(self.unbound(layer, row, "it is a directory"));
+            return Err(self.unbound(layer, row, A_DIRECTORY));
         };
         let mut frames = alloc::vec![ROOT_FRAME];
         self.walk(&mut frames, parents, 0, Lower::Chosen)?;
@@ -463,7 +537,7 @@ impl Resolver {
         let (own, view) = self.look(parent, node);
         match (own, view) {
             (Some(slot), _) | (None, Some(slot)) if slot.is_directory() => {
-                Err(self.unbound(layer, row, "it is a directory"))
+                Err(self.unbound(layer, row, A_DIRECTORY))
             }
             // The name of a lower layer's inode waits for the place where that layer has it.
             (Some(own), _) => {
@@ -471,7 +545,13 @@ impl Resolver {
                 Ok(Bound { node, inode: own.inode, turn: if here { id } else { own.turn } })
             }
             (None, Some(view)) => Ok(Bound { node, inode: view.inode, turn: view.turn }),
-            (None, None) => Err(self.unbound(layer, row, "there is no such file at this point")),
+            (None, None) => match &mut self.open {
+                Some(open) if parent.view => {
+                    open.wants.insert(id, node);
+                    Ok(Bound { node, inode: id, turn: id })
+                }
+                _ => Err(self.unbound(layer, row, NOTHING_THERE)),
+            },
         }
     }
 

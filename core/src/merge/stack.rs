@@ -51,6 +51,11 @@ impl Stack {
         self.layers.len()
     }
 
+    /// The layers, back.
+    pub(super) fn into_layers(self) -> Vec<LayerIndex> {
+        self.layers
+    }
+
     pub(super) fn is_symlink(&self, row: u32) -> bool {
         self.row(row).is_some_and(|(_, row)| row.kind == RowKind::Symlink)
     }

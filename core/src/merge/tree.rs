@@ -1,6 +1,7 @@
 //! The merged view: every path that an overlay mount of the layers shows.
 
 use alloc::collections::BTreeSet;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -10,7 +11,22 @@ use super::stack::Stack;
 use super::trie::{NONE, ROOT, Slot, Trie, TrieNode};
 use super::warning::{WarningKind, Warnings};
 use crate::error::{Error, ErrorKind, Place, Result};
+use crate::name::Name;
 use crate::tar::{Counts, Kind, Metadata, Mtime, SparseMap};
+
+/// Symlinks followed for one name, as Linux does it: more are a loop.
+pub(super) const FOLLOWED: u32 = 40;
+
+/// The error for a path that is not there: `nearest` is the directory that its way led to.
+pub(super) fn not_there(path: &[u8], nearest: &[u8], similar: Option<&[u8]>) -> Error {
+    let shown = |path: &[u8]| Name(path).to_string();
+    ErrorKind::PathNotFound {
+        path: shown(path),
+        nearest: alloc::format!("/{}", Name(nearest)),
+        similar: similar.map(shown),
+    }
+    .into()
+}
 
 /// The number of a path in one [`Tree`]: from 0, the root, below [`Tree::len`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -314,12 +330,14 @@ impl Tree {
     /// The file that a process in the root would open under this name: symlinks are followed, also the last one.
     ///
     /// # Errors
-    /// `not_found`; `invalid_path` for a loop.
+    /// `path_not_found`, with what comes nearest; `invalid_path` for a loop.
     pub fn resolve(&self, path: &[u8]) -> Result<Node<'_>> {
-        let not_found =
-            || ErrorKind::NotFound { what: alloc::format!("{}", path.escape_ascii()), detail: None };
         let mut node = self.root();
         let mut rest = path.to_vec();
+        if rest.ends_with(b"/") {
+            // Only a directory has a slash behind its name.
+            rest.push(b'.');
+        }
         rest.reverse();
         let mut followed = 0;
         while !rest.is_empty() {
@@ -332,16 +350,22 @@ impl Tree {
             part.reverse();
             rest.pop();
             if node.kind() != Kind::Directory {
-                return Err(not_found().into());
+                return Err(not_there(path, &node.parent().unwrap_or(node).path(), None));
             }
             node = match &part[..] {
                 b"" | b"." => node,
                 b".." => node.parent().unwrap_or(node),
-                name => node.child(name).ok_or_else(not_found)?,
+                name => match node.child(name) {
+                    Some(child) => child,
+                    None => {
+                        let similar = node.similar(name).map(Node::path);
+                        return Err(not_there(path, &node.path(), similar.as_deref()));
+                    }
+                },
             };
             if node.kind() == Kind::Symlink {
                 followed += 1;
-                if followed > 40 {
+                if followed > FOLLOWED {
                     let path = alloc::format!("{}", path.escape_ascii());
                     return Err(ErrorKind::InvalidPath { path, reason: "its symlinks loop".into() }.into());
                 }
@@ -374,6 +398,11 @@ impl<'t> Node<'t> {
     /// Its number.
     pub fn id(self) -> NodeId {
         self.id
+    }
+
+    /// The tree that it is of.
+    pub fn tree(self) -> &'t Tree {
+        self.tree
     }
 
     fn packed(self) -> TreeNode {
@@ -434,6 +463,15 @@ impl<'t> Node<'t> {
             }
         }
         None
+    }
+
+    /// The child whose name is most like this one, if any is like it at all: for `did you mean`.
+    pub fn similar(self, name: &[u8]) -> Option<Node<'t>> {
+        let most = (name.len() / 3).clamp(1, 3);
+        self.children()
+            .filter_map(|child| Some((distance(name, child.name(), most)?, child)))
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, child)| child)
     }
 
     /// The next one in the same directory.
@@ -529,6 +567,27 @@ impl<'t> Node<'t> {
             sparse: index.sparse(row).map(|(map, _)| map),
         })
     }
+}
+
+/// How many bytes have to be put in, taken out or replaced to make one name of the other, where that is at most `most`.
+fn distance(a: &[u8], b: &[u8], most: usize) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > most || a.len() > 255 {
+        return None;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut before = i;
+        let mut left = i + 1;
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let above = *cell;
+            let next = (before + usize::from(x != y)).min(above + 1).min(left + 1);
+            (*cell, before, left) = (next, above, next);
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().filter(|distance| *distance <= most)
 }
 
 static NOWHERE: TreeNode = TreeNode {

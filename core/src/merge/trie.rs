@@ -127,6 +127,37 @@ impl Trie {
         Ok(new)
     }
 
+    /// The child of this name, if it is there.
+    pub(super) fn find(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let mut at = *self.children.get(&(parent, hash(name)))?;
+        while at != NONE {
+            if self.name(at) == name {
+                return Some(at);
+            }
+            at = self.node(at).twin;
+        }
+        None
+    }
+
+    /// All nodes below this one, whatever they show, in no order.
+    pub(super) fn children(&self, parent: u32) -> impl Iterator<Item = u32> + '_ {
+        self.children.range((parent, 0)..=(parent, u64::MAX)).flat_map(|(_, first)| {
+            core::iter::successors(Some(*first), |at| Some(self.node(*at).twin).filter(|twin| *twin != NONE))
+        })
+    }
+
+    /// Whether the node shows something in the layers up to the last one resolved.
+    pub(super) fn is_shown(&self, mut id: u32) -> bool {
+        while id != ROOT {
+            let node = self.node(id);
+            if node.view.inside == 0 || node.view.inside != self.node(node.parent).view.contents {
+                return false;
+            }
+            id = node.parent;
+        }
+        true
+    }
+
     /// The path of a node.
     pub(super) fn path(&self, mut id: u32) -> Vec<u8> {
         let mut ids = Vec::new();

@@ -104,6 +104,11 @@ impl Warnings {
         }
     }
 
+    /// Those of a layer, as another layer of a stack.
+    pub(super) fn relabel(&mut self, layer: usize) {
+        self.kept.iter_mut().for_each(|warning| warning.layer = layer);
+    }
+
     /// Adds those of another stage.
     pub(super) fn append(&mut self, other: Warnings) {
         for warning in other.kept {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use wharfie_core::merge::{Op, Order, Plan, WarningKind};
+use wharfie_core::merge::{Op, Options, Order, Plan, WarningKind};
 
 use super::model::{self, chosen::Chosen, chosen::by_core};
 use super::stack::{Item, View, flatten, offsets, resolve, tar, view_of_tar, view_of_tree};
+use super::view::{check_changes, check_lookup};
 
 /// How often something came about: random stacks that only ever show the easy cases prove nothing.
 pub(crate) type Met = BTreeMap<&'static str, u64>;
@@ -63,6 +64,18 @@ pub(crate) fn check(mut layers: Vec<Vec<Item>>, chosen: &Chosen, chunk: usize, m
         meet("link to a lower layer", far);
     }
 
+    let mut whole_options = Options::default();
+    whole_options.keep_directory_symlink = chosen.keep_directory_symlink;
+    // A path at a time is the slow way.
+    let stacks = met.entry("stack").or_default();
+    *stacks += 1;
+    if stacks.is_multiple_of(5) {
+        let whole = resolve(&tars, &whole_options, usize::MAX, false).unwrap();
+        check_lookup(&layers, &tars, &whole_options, &whole, met);
+    }
+    check_changes(&layers, &tars, &whole_options, met);
+
+    let mut meet = |what, whether: bool| *met.entry(what).or_default() += u64::from(whether);
     let mut plan = Plan::new(tree, &options).unwrap();
     while let Some(op) = plan.next_op().unwrap() {
         meet("spooled", matches!(op, Op::Spool { .. }));

@@ -325,7 +325,7 @@ fn files_are_found_as_a_process_in_the_root_would() {
         assert_eq!(tree.resolve(path.as_bytes()).unwrap().path(), b"usr/lib/os-release", "{path}");
     }
     for path in ["nothing", "etc/os-release/x", "etc/os-release/..", "etc/no"] {
-        assert_eq!(tree.resolve(path.as_bytes()).unwrap_err().code(), "not_found", "{path}");
+        assert_eq!(tree.resolve(path.as_bytes()).unwrap_err().code(), "path_not_found", "{path}");
     }
     assert_eq!(tree.resolve(b"loop/x").unwrap_err().code(), "invalid_path");
     assert_eq!(tree.resolve(b"").unwrap().id(), tree.root().id());

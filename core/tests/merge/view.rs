@@ -1,0 +1,432 @@
+//! What looks into a stack without flattening it: one path from the top, what layers do, two trees compared. Each is held
+//! against the whole tree or the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wharfie_core::merge::{Answer, Difference, Links, Lookup, Options, Resolver, Sizes, Tree, What};
+use wharfie_core::tar::{Kind, Metadata};
+use wharfie_core::{Digest, Error, Limits};
+
+use super::check::Met;
+use super::model;
+use super::random::NAMES;
+use super::stack::{Item, Shown, View, resolve, scan, tar};
+
+/// Names that are asked for whatever the stack has.
+const ASKED: &[&str] =
+    &["", "/", "a", "b/", "a/b", "/b/c/", "c/../a", "a/./b/c", "a-/a", "b/a/..", "nowhere/x", "../a/b"];
+
+/// Asks a stack for a path, and says which layers it took.
+fn find(tars: &[Vec<u8>], options: &Options, path: &[u8]) -> (Result<Answer, Error>, usize, Vec<Vec<u8>>) {
+    let mut lookup = Lookup::new(tars.len(), options).unwrap();
+    let mut needed = Vec::new();
+    loop {
+        match lookup.find(path) {
+            Ok(Answer::Need { layer, path }) => {
+                assert_eq!(layer + lookup.supplied() + 1, tars.len(), "layers are wanted from the top");
+                needed.push(path);
+                if let Err(error) = lookup.supply(scan(layer, &tars[layer], 700, &options.limits).unwrap()) {
+                    return (Err(error), tars.len(), needed);
+                }
+            }
+            answer => return (answer, lookup.supplied(), needed),
+        }
+    }
+}
+
+/// The answer without what only a whole tree knows.
+fn comparable(answer: Result<Answer, Error>) -> Result<(Vec<u8>, Kind, Option<(usize, u64)>), &'static str> {
+    match answer {
+        Ok(Answer::Found(found)) => {
+            let at = found.inode.map(|inode| (inode.layer, found.data_at));
+            Ok((found.path, found.kind, at.filter(|_| found.kind == Kind::File)))
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code()),
+    }
+}
+
+/// Every path of the tree and some more are found alike by a walk from the top, which takes no layer that could not
+/// change the answer.
+pub(crate) fn check_lookup(
+    layers: &[Vec<Item>],
+    tars: &[Vec<u8>],
+    options: &Options,
+    tree: &Tree,
+    met: &mut Met,
+) {
+    let has_back = |path: &[u8]| path.split(|b| *b == b'/').any(|part| part == b"..");
+    let back = layers.iter().flatten().any(|item| item.kind == Kind::Symlink && has_back(&item.link));
+    let mut asked: BTreeSet<Vec<u8>> = ASKED.iter().map(|path| path.as_bytes().to_vec()).collect();
+    asked.extend(tree.iter().map(|node| node.path()));
+    asked.extend(
+        tree.iter()
+            .filter(|node| node.kind() == Kind::Symlink)
+            .flat_map(|node| [[&node.path()[..], b"/a"].concat(), [&node.path()[..], b"/../b/."].concat()]),
+    );
+    for path in asked {
+        let (answer, taken, needed) = find(tars, options, &path);
+        let whole = tree.resolve(&path).map(|node| {
+            let at = node.inode().zip(node.body()).map(|(inode, body)| (inode.layer, body.data_at));
+            (node.path(), node.kind(), at)
+        });
+        let shown = path.escape_ascii();
+        assert_eq!(comparable(answer.clone()), whole.map_err(|error| error.code()), "{shown}");
+        *met.entry("found with layers to spare").or_default() += u64::from(taken < tars.len());
+        if options.keep_directory_symlink {
+            continue;
+        }
+        // A layer was needed if what it and those below it hold could have changed the answer.
+        for (above, needed) in needed.iter().enumerate() {
+            // Where a way goes back by `..`, more than one name has to be there to change anything.
+            let plain = |name: &[u8]| NAMES.iter().any(|known| known.as_bytes() == name);
+            if back || has_back(&path) || !needed.split(|b| *b == b'/').all(plain) {
+                continue;
+            }
+            let layer = tars.len() - 1 - above;
+            let with = |bottom: Vec<u8>| {
+                let mut stack = vec![tar(&[]); layer];
+                stack.push(bottom);
+                stack.extend_from_slice(&tars[layer + 1..]);
+                let (answer, taken, _) = find(&stack, options, &path);
+                (taken, comparable(answer))
+            };
+            let item = |path: Vec<u8>, kind| Item {
+                path,
+                kind,
+                link: Vec::new(),
+                metadata: Metadata::default(),
+                data: Vec::new(),
+            };
+            let mut answers = vec![with(tar(&[]))];
+            for kind in [Kind::File, Kind::Directory] {
+                answers.push(with(tar(&[item(needed.clone(), kind)])));
+            }
+            // What is on the way may be a symlink to somewhere else.
+            for slash in (0..needed.len()).filter(|at| needed[*at] == b'/') {
+                for kind in [Kind::File, Kind::Directory] {
+                    let mut link = item(needed[..slash].to_vec(), Kind::Symlink);
+                    link.link = b"/zz/zz".to_vec();
+                    let led = item([b"zz/zz", &needed[slash..]].concat(), kind);
+                    answers.push(with(tar(&[link, led])));
+                }
+            }
+            let differs = answers.iter().any(|(_, answer)| *answer != answers[0].1);
+            // A name that leads through a hard link to a lower layer: then all are needed.
+            let unclear = answers.iter().all(|(taken, _)| *taken == tars.len());
+            assert!(unclear || differs, "{shown}: layer {layer} was not needed for {needed:?}");
+            *met.entry("layer needed").or_default() += 1;
+        }
+    }
+}
+
+/// The first name of each file by components, as trees have it, in place of the first by bytes.
+fn canonical(mut view: View) -> View {
+    let mut firsts: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for (path, shown) in &view {
+        let first = firsts.entry(shown.same.clone()).or_insert_with(|| path.clone());
+        if path.split(|b| *b == b'/').lt(first.split(|b| *b == b'/')) {
+            first.clone_from(path);
+        }
+    }
+    view.values_mut().for_each(|shown| shown.same = firsts[&shown.same].clone());
+    view
+}
+
+/// In what two views of one path differ.
+fn differs(before: &Shown, after: &Shown) -> Vec<&'static str> {
+    if before.kind != after.kind {
+        return vec!["kind"];
+    }
+    let (old, new) = (&before.metadata, &after.metadata);
+    [
+        ("content", before.data != after.data),
+        ("link", before.link != after.link),
+        ("mode", old.mode != new.mode && before.kind != Kind::Symlink),
+        ("owner", (old.uid, old.gid) != (new.uid, new.gid)),
+        ("mtime", old.mtime != new.mtime),
+        ("xattrs", old.xattrs != new.xattrs),
+        ("names", before.same != after.same),
+    ]
+    .into_iter()
+    .filter_map(|(word, differs)| differs.then_some(word))
+    .collect()
+}
+
+/// Paths by what became of them: in what they differ, or that they were added (`+`) or removed (`-`).
+fn changes(before: &View, after: &View) -> BTreeMap<Vec<u8>, Vec<&'static str>> {
+    let mut changes = BTreeMap::new();
+    for path in before.keys().chain(after.keys()) {
+        let what = match (before.get(path), after.get(path)) {
+            (Some(before), Some(after)) => differs(before, after),
+            (None, _) => vec!["+"],
+            (_, None) => vec!["-"],
+        };
+        if !what.is_empty() {
+            changes.insert(path.clone(), what);
+        }
+    }
+    changes
+}
+
+fn word(before: bool, after: bool, what: What) -> Vec<&'static str> {
+    match (before, after) {
+        (false, _) => vec!["+"],
+        (_, false) => vec!["-"],
+        _ => what.words().collect(),
+    }
+}
+
+/// What each layer does, and what differs between the stack without its top and with it, is what the model's views say.
+pub(crate) fn check_changes(layers: &[Vec<Item>], tars: &[Vec<u8>], options: &Options, met: &mut Met) {
+    let mut resolver = Resolver::new(tars.len(), options).unwrap().with_history();
+    for (layer, tar) in tars.iter().enumerate() {
+        resolver.supply(scan(layer, tar, usize::MAX, &options.limits).unwrap()).unwrap();
+    }
+    let (tree, history) = resolver.finish_with_history().unwrap();
+    assert_eq!(history.layers().len(), tars.len());
+    let mut before = View::new();
+    let mut views = vec![before.clone()];
+    for (layer, change) in history.layers().iter().enumerate() {
+        let after = canonical(model::view(&layers[..=layer], options.keep_directory_symlink).unwrap());
+        let mut wanted = changes(&before, &after);
+        for what in wanted.values_mut() {
+            // With which other paths a path is one file is not a matter of its layer.
+            what.retain(|word| *word != "names");
+        }
+        wanted.retain(|_, what| !what.is_empty());
+        let found: BTreeMap<Vec<u8>, Vec<&str>> = change
+            .paths
+            .iter()
+            .map(|path| {
+                let mut what = word(path.before.is_some(), path.after.is_some(), path.what);
+                // The same bytes again are a change of the layer and none of the view.
+                let same =
+                    before.get(&path.path).zip(after.get(&path.path)).is_some_and(|(a, b)| a.data == b.data);
+                what.retain(|word| *word != "content" || !same);
+                (path.path.clone(), what)
+            })
+            .filter(|(_, what)| !what.is_empty())
+            .collect();
+        assert_eq!(found, wanted, "layer {layer}");
+        for (what, (count, _)) in
+            [("added", change.added()), ("changed", change.changed(layer)), ("removed", change.removed())]
+        {
+            *met.entry(what).or_default() += u64::from(count > 0);
+        }
+        views.push(after.clone());
+        before = after;
+    }
+    let waste = history.waste();
+    assert!(waste.minimal <= waste.discovered && waste.wasted() <= waste.discovered);
+    *met.entry("wasted").or_default() += u64::from(waste.wasted() > 0);
+
+    // A file with several names counts once.
+    let sizes = Sizes::of(&tree);
+    let links = Links::of(&tree);
+    let once: u64 =
+        before.iter().filter(|(path, shown)| **path == shown.same).map(|(_, s)| s.data.len() as u64).sum();
+    assert_eq!(sizes.bytes(tree.root()), once);
+    for node in tree.iter().filter(|node| node.kind() != Kind::Directory) {
+        let shown = &before[&node.path()];
+        let count =
+            before.values().filter(|other| other.kind == shown.kind && other.same == shown.same).count();
+        assert_eq!(links.count(node), count as u64);
+        assert_eq!(links.first(node).path(), shown.same);
+    }
+
+    let Some(below) = tars.len().checked_sub(1) else { return };
+    let lower = resolve(&tars[..below], options, usize::MAX, false).unwrap();
+    let ids: Vec<Digest> = tars.iter().map(|tar| Digest::sha256(tar)).collect();
+    let mut difference = Difference::new((&lower, &ids[..below]), (&tree, &ids));
+    let unsettled: Vec<usize> = difference
+        .unsettled()
+        .map(|(place, a, b)| (place, views[below][&a.path()].data == before[&b.path()].data))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(place, same)| {
+            difference.settle(place, same);
+            place
+        })
+        .collect();
+    *met.entry("content compared").or_default() += u64::from(!unsettled.is_empty());
+    let found: BTreeMap<Vec<u8>, Vec<&str>> = difference
+        .finish(What::default())
+        .iter()
+        .map(|change| (change.path(), word(change.before.is_some(), change.after.is_some(), change.what)))
+        .collect();
+    let mut wanted = changes(&views[below], &before);
+    if views[below].contains_key(&b""[..]) != before.contains_key(&b""[..]) {
+        wanted.remove(&b""[..]);
+    }
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn one_layer_tells_what_lower_ones_need_not() {
+    let file = |path: &str, data: &str| Item {
+        path: path.as_bytes().to_vec(),
+        kind: Kind::File,
+        link: Vec::new(),
+        metadata: Metadata::default(),
+        data: data.as_bytes().to_vec(),
+    };
+    let link =
+        |kind, path: &str, target: &str| Item { kind, link: target.as_bytes().to_vec(), ..file(path, "") };
+    let options = Options::new(Limits::default());
+    let bottom = tar(&[file("usr/bin/dash", "dash"), file("etc/a", "a"), file("etc/b", "b")]);
+    let middle = tar(&[
+        link(Kind::Symlink, "bin", "usr/bin"),
+        link(Kind::Symlink, "usr/bin/sh", "dash"),
+        link(Kind::HardLink, "etc/c", "etc/a"),
+        file("etc/.wh.b", ""),
+    ]);
+    let top = tar(&[file("etc/a", "new"), file("opt/.wh..wh..opq", "")]);
+    let stack = [bottom, middle, top];
+    for (path, taken, answer) in [
+        ("etc/a", 1, Ok(("etc/a", 2))),
+        // `opt` may be a symlink below: the marker says nothing of it.
+        ("opt/x", 3, Err("path_not_found")),
+        ("etc/b", 2, Err("path_not_found")),
+        ("etc", 1, Ok(("etc", 9))),
+        ("/bin/sh", 3, Ok(("usr/bin/dash", 0))),
+        ("etc/c", 3, Ok(("etc/c", 0))),
+        ("etc/a/x", 1, Err("path_not_found")),
+        ("etc/a/", 1, Err("path_not_found")),
+    ] {
+        let (found, layers, _) = find(&stack, &options, path.as_bytes());
+        assert_eq!(layers, taken, "{path}");
+        let found = found.map(|answer| match answer {
+            Answer::Found(found) => {
+                (String::from_utf8(found.path).unwrap(), found.inode.map_or(9, |inode| inode.layer))
+            }
+            other => panic!("{other:?}"),
+        });
+        let answer = answer.map(|(path, layer)| (path.to_owned(), layer));
+        assert_eq!(found.map_err(|error| error.code()), answer, "{path}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct File {
+    case: Vec<Case>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    layers: Vec<Vec<Raw>>,
+    #[serde(default)]
+    find: Vec<Find>,
+    waste: Option<Waste>,
+    changes: Option<Vec<Changes>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    path: String,
+    r#type: Option<String>,
+    #[serde(default)]
+    link: String,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Find {
+    ask: String,
+    layers: usize,
+    path: Option<String>,
+    layer: Option<usize>,
+    error: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waste {
+    minimal: u64,
+    discovered: u64,
+    wasted: u64,
+    unseen: u64,
+    paths: Vec<Wasted>,
+}
+
+#[derive(serde::Deserialize, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Wasted {
+    path: String,
+    count: u64,
+    bytes: u64,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    added: (u64, u64),
+    changed: (u64, u64),
+    removed: (u64, u64),
+}
+
+#[test]
+fn every_case_of_the_corpus_is_seen_so() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/view/cases.toml");
+    let cases: File = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let options = Options::new(Limits::default());
+    for Case { name, layers, find: asked, waste, changes } in cases.case {
+        let item = |raw: &Raw| Item {
+            path: raw.path.clone().into_bytes(),
+            kind: match raw.r#type.as_deref() {
+                None => Kind::File,
+                Some("dir") => Kind::Directory,
+                Some("symlink") => Kind::Symlink,
+                Some("link") => Kind::HardLink,
+                Some("fifo") => Kind::Fifo,
+                Some(other) => panic!("{name}: type {other}"),
+            },
+            link: raw.link.clone().into_bytes(),
+            metadata: Metadata { mode: 0o644, ..Metadata::default() },
+            data: raw.data.clone().into_bytes(),
+        };
+        let tars: Vec<Vec<u8>> =
+            layers.iter().map(|layer| tar(&layer.iter().map(item).collect::<Vec<_>>())).collect();
+        for Find { ask, layers, path, layer, error } in asked {
+            let (answer, taken, _) = find(&tars, &options, ask.as_bytes());
+            let found = match answer {
+                Ok(Answer::Found(found)) => {
+                    (Some(String::from_utf8(found.path).unwrap()), found.inode.map(|inode| inode.layer), None)
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => (None, None, Some(error.code().to_owned())),
+            };
+            assert_eq!((found, taken), ((path, layer, error), layers), "{name}: {ask}");
+        }
+        let mut resolver = Resolver::new(tars.len(), &options).unwrap().with_history();
+        for (layer, tar) in tars.iter().enumerate() {
+            resolver.supply(scan(layer, tar, 1, &options.limits).unwrap()).unwrap();
+        }
+        let (tree, history) = resolver.finish_with_history().unwrap();
+        if let Some(wanted) = waste {
+            let waste = history.waste();
+            let paths: Vec<Wasted> = waste
+                .paths
+                .iter()
+                .map(|path| Wasted {
+                    path: String::from_utf8(path.path.clone()).unwrap(),
+                    count: path.count,
+                    bytes: path.bytes,
+                })
+                .collect();
+            assert_eq!(paths, wanted.paths, "{name}");
+            let found = (waste.minimal, waste.discovered, waste.wasted(), history.unseen(&tree));
+            assert_eq!(found, (wanted.minimal, wanted.discovered, wanted.wasted, wanted.unseen), "{name}");
+        }
+        for (layer, wanted) in changes.into_iter().flatten().enumerate() {
+            let did = &history.layers()[layer];
+            let found = (did.added(), did.changed(layer), did.removed());
+            assert_eq!(found, (wanted.added, wanted.changed, wanted.removed), "{name}: layer {layer}");
+        }
+    }
+}
