@@ -130,6 +130,9 @@ struct Occurrences {
 pub struct History {
     layers: Vec<LayerChange>,
     occurrences: BTreeMap<u32, Occurrences>,
+    /// The nodes below each, and how many nodes are known so.
+    children: BTreeMap<u32, Vec<u32>>,
+    known: usize,
     /// Nodes that the current layer may change, with what they showed before.
     before: BTreeMap<u32, Option<Slot>>,
 }
@@ -171,6 +174,12 @@ impl History {
         hidden: &[(u32, RowKind)],
     ) {
         self.before.clear();
+        for id in self.known.max(1)..trie.len() {
+            if let Ok(id) = u32::try_from(id) {
+                self.children.entry(trie.node(id).parent).or_default().push(id);
+            }
+        }
+        self.known = trie.len();
         let mut parents: BTreeSet<u32> = BTreeSet::new();
         let own: BTreeSet<u32> = touched.iter().copied().filter(|id| is_own(trie, *id)).collect();
         parents.extend(own.iter().map(|id| trie.node(*id).parent));
@@ -214,14 +223,16 @@ impl History {
                 continue;
             }
             let contents = trie.node(directory).view.contents;
-            let children = || {
-                trie.children(directory).filter_map(|child| {
-                    let view = trie.node(child).view;
-                    (view.inside != 0 && view.inside == contents).then_some((child, view))
-                })
-            };
+            let shown: Vec<(u32, Slot)> = self
+                .children
+                .get(&directory)
+                .into_iter()
+                .flatten()
+                .map(|child| (*child, trie.node(*child).view))
+                .filter(|(_, view)| view.inside != 0 && view.inside == contents)
+                .collect();
             if seen {
-                let sum = children().fold(0_u64, |sum, (child, view)| {
+                let sum = shown.into_iter().fold(0_u64, |sum, (child, view)| {
                     let below = if view.is_directory() { sums.get(&child).copied().unwrap_or(0) } else { 0 };
                     sum.saturating_add(brought(stack, view)).saturating_add(below)
                 });
@@ -229,7 +240,7 @@ impl History {
                 continue;
             }
             open.push((directory, true));
-            for (child, view) in children() {
+            for (child, view) in shown {
                 self.note(trie, child);
                 if view.is_directory() {
                     open.push((child, false));

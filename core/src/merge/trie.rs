@@ -129,21 +129,12 @@ impl Trie {
 
     /// The child of this name, if it is there.
     pub(super) fn find(&self, parent: u32, name: &[u8]) -> Option<u32> {
-        let mut at = *self.children.get(&(parent, hash(name)))?;
-        while at != NONE {
-            if self.name(at) == name {
-                return Some(at);
-            }
-            at = self.node(at).twin;
-        }
-        None
+        self.seats.find(parent, name, |id| self.node(id).parent == parent && self.name(id) == name)
     }
 
-    /// All nodes below this one, whatever they show, in no order.
-    pub(super) fn children(&self, parent: u32) -> impl Iterator<Item = u32> + '_ {
-        self.children.range((parent, 0)..=(parent, u64::MAX)).flat_map(|(_, first)| {
-            core::iter::successors(Some(*first), |at| Some(self.node(*at).twin).filter(|twin| *twin != NONE))
-        })
+    /// How many nodes there are: their numbers are below it.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Whether the node shows something in the layers up to the last one resolved.
