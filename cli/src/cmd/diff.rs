@@ -118,7 +118,7 @@ fn settle(
         Side { image: &after.image, progress: &shown[1] },
     ];
     let options = look::options(&arguments.merge);
-    let same = compare(&pairs, sides, [&ids[0], &ids[1]], &options, &cancel)
+    let same = compare(&pairs, &sides, [&ids[0], &ids[1]], &options, &cancel)
         .map_err(|error| before.opened.failed(error, console))?;
     for (place, same) in places.into_iter().zip(same) {
         difference.settle(place, same);

@@ -13,7 +13,7 @@ use crate::layers::pass::{Flow, Pass, Reader};
 use crate::layers::{LocalImage, Progress};
 
 /// Zeros of a hole at a time.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The content of one file, as stored bytes of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +117,7 @@ pub(crate) struct Side<'s> {
 /// decoded once at most, and no further than it has to be. Answers whether each pair is equal.
 pub(crate) fn compare(
     pairs: &[(Node<'_>, Node<'_>)],
-    sides: [Side<'_>; 2],
+    sides: &[Side<'_>; 2],
     diff_ids: [&[Digest]; 2],
     options: &Options,
     cancel: &Cancel,

@@ -36,8 +36,7 @@ impl What {
         &["kind", "content", "link", "mode", "owner", "mtime", "xattrs", "names"];
 
     fn flags(mut self) -> [bool; 8] {
-        let flags = self.each().map(|flag| *flag);
-        flags
+        self.each().map(|flag| *flag)
     }
 
     fn each(&mut self) -> [&mut bool; 8] {

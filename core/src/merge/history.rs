@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::difference::{Facts, What};
-use super::index::RowKind;
+use super::index::{LayerIndex, RowKind};
 use super::stack::Stack;
 use super::tree::Tree;
 use super::trie::{NONE, ROOT, Slot, Trie};
@@ -299,7 +299,7 @@ impl History {
             });
         }
         paths.sort_by(|a, b| parts(&a.path).cmp(parts(&b.path)));
-        let bytes = stack.layer(layer).map_or(0, |index| index.content_bytes());
+        let bytes = stack.layer(layer).map_or(0, LayerIndex::content_bytes);
         self.layers.push(LayerChange { bytes, paths });
     }
 }

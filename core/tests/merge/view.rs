@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharfie_core::merge::{Answer, Difference, Links, Lookup, Options, Resolver, Sizes, Tree, What};
+use wharfie_core::merge::{Answer, Difference, Links, Lookup, Node, Options, Resolver, Sizes, Tree, What};
 use wharfie_core::tar::{Kind, Metadata};
 use wharfie_core::{Digest, Error, Limits};
 
@@ -34,8 +34,10 @@ fn find(tars: &[Vec<u8>], options: &Options, path: &[u8]) -> (Result<Answer, Err
     }
 }
 
+type Comparable = Result<(Vec<u8>, Kind, Option<(usize, u64)>), &'static str>;
+
 /// The answer without what only a whole tree knows.
-fn comparable(answer: Result<Answer, Error>) -> Result<(Vec<u8>, Kind, Option<(usize, u64)>), &'static str> {
+fn comparable(answer: Result<Answer, Error>) -> Comparable {
     match answer {
         Ok(Answer::Found(found)) => {
             let at = found.inode.map(|inode| (inode.layer, found.data_at));
@@ -58,7 +60,7 @@ pub(crate) fn check_lookup(
     let has_back = |path: &[u8]| path.split(|b| *b == b'/').any(|part| part == b"..");
     let back = layers.iter().flatten().any(|item| item.kind == Kind::Symlink && has_back(&item.link));
     let mut asked: BTreeSet<Vec<u8>> = ASKED.iter().map(|path| path.as_bytes().to_vec()).collect();
-    asked.extend(tree.iter().map(|node| node.path()));
+    asked.extend(tree.iter().map(Node::path));
     asked.extend(
         tree.iter()
             .filter(|node| node.kind() == Kind::Symlink)
