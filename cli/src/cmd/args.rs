@@ -411,9 +411,9 @@ pub(super) struct UnpackArgs {
     /// Follow a lower layer's symlink to a directory where an upper layer has a directory (as tar does)
     #[arg(long)]
     pub(super) keep_directory_symlink: bool,
-    /// No mtime later than this, in seconds since 1970
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
-    pub(super) mtime: Option<i64>,
+    /// No mtime later than this: seconds since 1970 or an RFC 3339 date
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(super) mtime: Option<Mtime>,
     /// Where to put temporary files besides the directory itself [default: the system's temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,
@@ -429,7 +429,7 @@ pub(super) enum UnsupportedArg {
     Fail,
     /// Leave it out and say so; hard links become copies
     Skip,
-    /// As skip, but names that are refused or collide become others (`a%3Ab`, `README~1`)
+    /// As skip, but names that are refused or collide become others (`a%3ab`, `README~1`)
     Rename,
 }
 

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::{Lack, Lacks, OnUnsupported, Options};
-use wharfie_core::tar::Mtime;
 
 use super::args::{UnpackArgs, UnsupportedArg};
 use super::interrupt;
@@ -14,14 +13,14 @@ use super::select;
 use crate::console::{Bytes, Console};
 use crate::drive::Cancel;
 use crate::layers::LocalImage;
-use crate::unpack::{Report, UnpackOptions, unpack};
+use crate::unpack::{Report, UnpackOptions, check_permission, unpack};
 
 /// `unpack IMAGE DIR`
 pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     let cancel = Cancel::new();
     let mut merge = Options::default();
     merge.keep_directory_symlink = arguments.keep_directory_symlink;
-    merge.mtime_max = arguments.mtime.map(|seconds| Mtime { seconds, nanos: 0 });
+    merge.mtime_max = arguments.mtime;
     merge.selection = select::selection(&arguments.select)?;
     merge.id_maps = select::id_maps(&arguments.owners)?;
     if arguments.rootless && !merge.id_maps.is_empty() {
@@ -41,6 +40,7 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
         jobs: arguments.image.from.network.jobs.and_then(|jobs| usize::try_from(jobs).ok()?.try_into().ok()),
         cancel: cancel.clone(),
     };
+    check_permission(&options)?;
     let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
 
     let image = &arguments.image;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::fs::{fstatfs, fstatvfs};
 use rustix::io::Errno;
-use rustix::process::{Resource, geteuid, getrlimit};
+use rustix::process::{Resource, getrlimit};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{DirectoryPlan, Resolver, check_layer_count};
 
@@ -30,11 +30,7 @@ pub(super) fn unpack(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let started = Instant::now();
-    let maps = &options.merge.id_maps;
-    if !options.rootless && maps.is_empty() && !geteuid().is_root() {
-        let (operation, reason) = ("unpacking with the image's owners", "it takes root".to_owned());
-        return Err(ErrorKind::PermissionDenied { operation, reason }.into());
-    }
+    super::check_permission(options)?;
     check_layer_count(image.diff_ids.as_ref().map(Vec::len), image.layers.len())?;
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The target is looked at first: where nothing can be written nothing need be decoded.

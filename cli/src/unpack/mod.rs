@@ -100,6 +100,20 @@ pub fn unpack(
     }
 }
 
+/// Looks whether this user may give files the owners that are asked for, so that nothing is fetched for nothing.
+///
+/// # Errors
+/// `permission_denied`.
+pub fn check_permission(options: &UnpackOptions) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    if !options.rootless && options.merge.id_maps.is_empty() && !rustix::process::geteuid().is_root() {
+        let (operation, reason) = ("unpacking with the image's owners", "it takes root".to_owned());
+        return Err(wharfie_core::error::ErrorKind::PermissionDenied { operation, reason }.into());
+    }
+    let _ = options;
+    Ok(())
+}
+
 /// A path that leads to what a descriptor stands for.
 #[cfg(target_os = "linux")]
 fn by_descriptor(fd: std::os::fd::BorrowedFd<'_>) -> String {

@@ -128,6 +128,7 @@ impl Probe<'_> {
     fn names(&self, holding: &mut Holding) {
         let longest = [b'n'; NAME];
         holding.name_bytes = most(NAME as u64, |len| self.holds_name(&longest[..len as usize])) as usize;
+        holding.keeps_case = self.holds_name(b"Capital");
         let all = holding.name_bytes == NAME && NAME_SAMPLES.iter().all(|name| self.holds_name(name));
         if !all {
             let refused = self.plan.unusual_names().filter(|node| !self.holds_name(node.name()));
@@ -147,7 +148,7 @@ impl Probe<'_> {
             return;
         }
         for set in self.plan.look_alikes() {
-            for id in set {
+            for id in set.into_iter().filter(|id| !holding.refused_names.contains(id)).collect::<Vec<_>>() {
                 let Some(node) = self.plan.tree().node(id) else { continue };
                 if create(self.names.as_fd(), node.name(), 0o600).is_err_and(|error| error == Errno::EXIST) {
                     holding.colliding_names.insert(id);

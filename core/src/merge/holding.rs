@@ -22,7 +22,7 @@ pub enum OnUnsupported {
     /// metadata. Hard links become copies.
     Skip,
     /// As [`OnUnsupported::Skip`], but no entry is left out for its name: it gets another one. What is refused in a name
-    /// is written `%XX`, and `~1`, `~2`, … tell apart what collides. Texts of symlinks stay as they are.
+    /// is written `%xx`, where capitals are not kept they are small, and `~1`, `~2`, … tell apart what collides. Texts of symlinks stay as they are.
     Rename,
 }
 
@@ -38,6 +38,8 @@ pub struct Holding {
     pub refused_names: BTreeSet<NodeId>,
     /// Paths whose names it takes for that of a sibling before them.
     pub colliding_names: BTreeSet<NodeId>,
+    /// Whether a name keeps its capitals.
+    pub keeps_case: bool,
     /// Bytes of a name at most.
     pub name_bytes: usize,
     /// Whether there are symlinks.
@@ -69,6 +71,7 @@ impl Default for Holding {
         Holding {
             refused_names: BTreeSet::new(),
             colliding_names: BTreeSet::new(),
+            keeps_case: true,
             name_bytes: usize::MAX,
             symlinks: true,
             link_bytes: usize::MAX,
@@ -146,11 +149,12 @@ pub fn rootless_record(uid: u32, gid: u32) -> Option<Vec<u8>> {
     Some(record)
 }
 
-/// Names to try whether a file system takes any: if it takes all of these, it takes all that there are. One of no UTF-8,
-/// of a control character, of characters that have a meaning elsewhere, a dot and a space at the end, a name of a device,
-/// letters of scripts, and 255 bytes are added by the host.
+/// Names to try whether a file system takes any: one that keeps all of these, and one of 255 bytes, keeps all that are no
+/// longer. One is no UTF-8; the others have a capital letter, a control character, what means something elsewhere, a dot
+/// or a space at the end, a device's name, letters of other scripts.
 pub const NAME_SAMPLES: &[&[u8]] = &[
     b"\xff\xfe",
+    b"Capital",
     b"a\x01b",
     b"a:b",
     b"a*?\"<>|b",
@@ -167,8 +171,9 @@ pub const LOOK_ALIKES: &[(&[u8], &[u8])] =
     &[(b"case", b"CASE"), ("\u{e4}".as_bytes(), "\u{c4}".as_bytes()), ("\u{e9}".as_bytes(), b"e\xcc\x81")];
 
 impl DirectoryPlan {
-    /// Paths whose names some file systems refuse: not ASCII, with a control character or one of `"*:<>?\|`, with a dot
-    /// or a space at the end, named as DOS names devices, or longer than 143 bytes (what encrypting ones leave).
+    /// Paths whose names some file systems refuse or change: not ASCII, with a capital letter, a control character or one
+    /// of `"*:<>?\|`, with a dot or a space at the end, named as DOS names devices, or longer than 143 bytes (what
+    /// encrypting ones leave).
     pub fn unusual_names(&self) -> impl Iterator<Item = Node<'_>> {
         self.tree().nodes().filter(|node| is_unusual(node.name()))
     }
@@ -407,13 +412,17 @@ impl DirectoryPlan {
     }
 }
 
-fn is_unusual(name: &[u8]) -> bool {
+/// Whether DOS takes it for a device, whatever it ends in.
+fn is_device(name: &[u8]) -> bool {
     let stem = name.split(|byte| *byte == b'.').next().unwrap_or_default().to_ascii_lowercase();
-    let device = matches!(&stem[..], b"con" | b"prn" | b"aux" | b"nul")
-        || matches!(&stem[..], [b'c', b'o', b'm', b'0'..=b'9'] | [b'l', b'p', b't', b'0'..=b'9']);
-    device
+    matches!(&stem[..], b"con" | b"prn" | b"aux" | b"nul")
+        || matches!(&stem[..], [b'c', b'o', b'm', b'0'..=b'9'] | [b'l', b'p', b't', b'0'..=b'9'])
+}
+
+fn is_unusual(name: &[u8]) -> bool {
+    is_device(name)
         || name.len() > 143
-        || name.iter().any(|byte| is_special(*byte))
+        || name.iter().any(|byte| is_special(*byte) || byte.is_ascii_uppercase())
         || matches!(name.last(), Some(b'.' | b' '))
 }
 
@@ -458,11 +467,13 @@ fn other_name(
     for (at, byte) in own.iter().enumerate() {
         let last = at + 1 == own.len() && matches!(byte, b'.' | b' ');
         // The first letter is enough for a device's name to be none.
-        let device = at == 0 && is_unusual(own) && !own.iter().any(|byte| is_special(*byte));
+        let device = at == 0 && is_device(own);
         if !collides && (is_special(*byte) || last || device) {
-            base.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        } else {
+            base.extend_from_slice(format!("%{byte:02x}").as_bytes());
+        } else if holding.keeps_case {
             base.push(*byte);
+        } else {
+            base.push(byte.to_ascii_lowercase());
         }
     }
     let siblings: BTreeSet<Vec<u8>> = node
@@ -489,3 +500,6 @@ fn other_name(
         number += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
