@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use core::ops::Range;
 use std::string::{String, ToString as _};
 use std::vec;
 use std::vec::Vec;
@@ -20,7 +21,7 @@ struct Writer {
 impl Writer {
     fn bits(&mut self, value: u64, n: usize) -> &mut Writer {
         for i in 0..n {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> i & 1) as u8) << (self.count % 8);
@@ -218,7 +219,7 @@ fn samples() -> Vec<Vec<u8>> {
     let text: Vec<u8> =
         (0..40_000).flat_map(|_| [&words[next() as usize % 3000][..], b" "].concat()).collect();
     let noise: Vec<u8> = (0..100_000).map(|_| next() as u8).collect();
-    let few: Vec<u8> = (0..100_000).map(|_| b"ab"[usize::from(next() % 20 == 0)]).collect();
+    let few: Vec<u8> = (0..100_000).map(|_| b"ab"[usize::from(next().is_multiple_of(20))]).collect();
     let far: Vec<u8> = noise[..32_768].iter().chain(&noise[..32_768]).copied().collect();
     let further: Vec<u8> = noise[..32_769].iter().chain(&noise[..32_769]).copied().collect();
     let mixed = [&text[..70_000], &[0; 50_000], &noise[..30_000], &few[..], &text[..50_000]].concat();
@@ -569,7 +570,7 @@ fn tiny_blocks_are_not_reported_and_long_ones_are() {
     assert!(!blocks[1].is_stored() && blocks[1].is_last() && blocks[1].reach() == 1);
     assert_eq!(Block::new(0..1, 0..len as u64 - 1, 0), None);
     assert_eq!(Block::new(0..1, 0..len as u64, 32_769), None);
-    assert_eq!(Block::new(1..0, 0..len as u64, 0), None);
+    assert_eq!(Block::new(Range { start: 1, end: 0 }, 0..len as u64, 0), None);
     assert_eq!(Block::new(0..1, len as u64..0, 0), None);
     assert_eq!(Block::new(0..1 << 32, 0..len as u64, 0), None);
     let block = Block::new(5..9, 6..6 + len as u64, 32_768).unwrap().moved(10, 20);
@@ -592,7 +593,7 @@ fn changed_streams_are_taken_as_zlib_takes_them() {
         for _ in 0..1 + next() % 3 {
             let at = next() as usize % packed.len();
             // The heads of blocks are where most can go wrong.
-            let at = if next() % 2 == 0 { at % 80 % packed.len() } else { at };
+            let at = if next().is_multiple_of(2) { at % 80 % packed.len() } else { at };
             packed[at] ^= 1 << (next() % 8);
         }
         let _ = same(&packed);
