@@ -122,6 +122,7 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "entries": report.entries,
         "tarBytes": report.tar_bytes,
         "bytes": report.bytes,
+        "copiedBytes": report.copied,
         "seconds": report.elapsed.as_secs_f64(),
         "layers": layers::layers_json(image, &report.layers),
         "warnings": layers::warnings_json(&report.warnings),

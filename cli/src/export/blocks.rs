@@ -23,7 +23,7 @@ use crate::layers::Spool;
 mod tests;
 
 /// Threads that compress at most: with the largest blocks and all their buffers they keep below 100 MiB.
-const WORKERS: usize = 12;
+pub(super) const WORKERS: usize = 12;
 
 /// How often who waits for a block looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
@@ -108,7 +108,7 @@ pub(super) struct Filler<'f> {
 }
 
 /// What comes next, or nothing when all have come. Packing a block can take seconds: a cancel does not wait for it.
-fn wait<T>(from: &Receiver<T>, cancel: &Cancel) -> Result<Option<T>> {
+pub(super) fn wait<T>(from: &Receiver<T>, cancel: &Cancel) -> Result<Option<T>> {
     loop {
         let next = from.recv_timeout(LOOK);
         // Looked at last: workers that stop because of it look like workers that are done.

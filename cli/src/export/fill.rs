@@ -1,5 +1,6 @@
 //! The bytes of the output in order, each with where it comes from.
 
+use wharfie_core::codec::Block;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
 use crate::layers::Spool;
@@ -29,6 +30,11 @@ pub(super) trait Fill: Send {
     fn take(&mut self, origin: Origin, bytes: &[u8]) -> Result<()> {
         let _ = origin;
         self.write(bytes)
+    }
+
+    /// The next deflate blocks of a layer's blob. A block is told before the first byte behind it is taken.
+    fn blocks(&mut self, layer: usize, blocks: &[Block]) {
+        let _ = (layer, blocks);
     }
 
     /// This range of a layer comes next, and a spool has it.

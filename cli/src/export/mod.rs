@@ -7,6 +7,7 @@
 mod blocks;
 mod fill;
 mod output;
+mod splice;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,6 +26,7 @@ use wharfie_core::tar::Counts;
 
 use self::fill::Fill;
 use self::output::Output;
+use self::splice::Written;
 use crate::drive::Cancel;
 use crate::fault;
 use crate::layers::{
@@ -102,6 +104,8 @@ pub struct Report {
     pub tar_bytes: u64,
     /// Bytes written, compressed.
     pub bytes: u64,
+    /// Of the bytes of the tar, those that a tar.gz holds just as their layers had them packed.
+    pub copied: u64,
     /// From the bottom.
     pub layers: Vec<LayerReport>,
     /// What was odd about the stack (L3, L6, L10, L15, L16).
@@ -156,19 +160,25 @@ pub fn export(
     let mut output = Output::open(sink, options.format)?;
     check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let spliced = splice::fits(image, options);
     let workshop = Workshop {
         limits: &options.merge.limits,
         temp_dir: &temp_dir,
         cancel: &options.cancel,
         progress,
         jobs,
+        blocks: spliced,
     };
     let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
     let (mut spools, mut layers) = (Vec::new(), Vec::new());
+    let (mut packed, mut tables) = (Vec::new(), Vec::new());
     for decoded in decode(image, &workshop)? {
         resolver.supply(decoded.index)?;
         spools.push(Some(decoded.spool));
         layers.push(decoded.report);
+        let (blob, table) = decoded.packed.unzip();
+        packed.push(blob);
+        tables.push(table.unwrap_or_default());
     }
     let mut plan = Plan::new(resolver.finish()?, &options.merge)?;
     let (tar_bytes, uses) = plan.survey()?;
@@ -181,19 +191,31 @@ pub fn export(
     }
     let mut shelf = Shelf { spools, kept: BTreeMap::new(), waiting: vec![0; image.layers.len()] };
     let tell = |position| progress.written(position, tar_bytes);
-    let bytes = blocks::write(output, (options.format, level), jobs, &options.cancel, &tell, |filler| {
+    let fill = |filler: &mut dyn Fill| {
+        for (layer, table) in tables.into_iter().enumerate() {
+            filler.blocks(layer, &table);
+        }
         while let Some(op) = plan.next_op()? {
             shelf.emit(op, filler, freed)?;
         }
         Ok(())
-    })?;
+    };
+    let written = if spliced {
+        splice::write(output, &packed, jobs, &options.cancel, &tell, fill)?
+    } else {
+        let bytes = blocks::write(output, (options.format, level), jobs, &options.cancel, &tell, |filler| {
+            fill(filler)
+        })?;
+        Written { bytes, copied: 0 }
+    };
     let tree = plan.tree();
     // A root that no layer has an entry for is not written.
     let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
     Ok(Report {
         entries,
         tar_bytes,
-        bytes,
+        bytes: written.bytes,
+        copied: written.copied,
         layers,
         warnings: tree.warnings().clone(),
         counts: *tree.counts(),

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use wharfie_core::codec::{Codec as _, Decoder, Format, FormatMismatch, Needs};
+use wharfie_core::codec::{Block, Codec as _, Decoder, Format, FormatMismatch, Needs};
 use wharfie_core::digest::{Hasher, Verifier};
 use wharfie_core::error::{Error, ErrorKind, Place, Result};
 use wharfie_core::merge::{LayerIndex, Scan, check_diff_id};
 use wharfie_core::{Algorithm, Digest, Limits};
 
+use super::packed::Packed;
 use super::spool::Spool;
 use super::{LayerReport, LocalImage, LocalLayer, Progress};
 use crate::codec::{NativeCodecs, NativeHashes};
@@ -32,6 +33,8 @@ const LANES: usize = 16;
 pub(crate) struct Decoded {
     pub(crate) index: LayerIndex,
     pub(crate) spool: Spool,
+    /// Its blob, verified, with its deflate blocks, if they were wanted.
+    pub(crate) packed: Option<(Packed, Vec<Block>)>,
     pub(crate) report: LayerReport,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Workshop<'w> {
     pub(crate) cancel: &'w Cancel,
     pub(crate) progress: &'w dyn Progress,
     pub(crate) jobs: usize,
+    /// Whether the deflate blocks of gzip layers are wanted.
+    pub(crate) blocks: bool,
 }
 
 /// Decodes all of them. Of several failures, the lowest layer's is told.
@@ -232,7 +237,8 @@ impl Job<'_> {
             .filter(|expected| *expected != Format::Identity && size > 0)
             .map(|expected| FormatMismatch { expected, actual: Format::Identity });
         let report = LayerReport { diff_id, tar_bytes: size, format: Format::Identity, mismatch };
-        Ok(Decoded { index: scan.finish()?, spool: Spool::of_blob(blob.file, self.local), report })
+        let spool = Spool::of_blob(blob.file, self.local);
+        Ok(Decoded { index: scan.finish()?, spool, packed: None, report })
     }
 
     /// A compressed layer: this thread reads, hashes the blob and decodes; another hashes what comes out, scans it and
@@ -245,6 +251,10 @@ impl Job<'_> {
         expected: Option<Format>,
     ) -> Result<Decoded> {
         let mut decoder = Decoder::new(&NativeCodecs, expected, self.workshop.limits);
+        if self.workshop.blocks {
+            // Formats without blocks have none.
+            decoder.report_blocks();
+        }
         let (full, pieces) = sync_channel::<Vec<u8>>(PIECES);
         let (back, empty) = sync_channel::<Vec<u8>>(PIECES);
         let (inflated, kept) = thread::scope(|scope| {
@@ -276,7 +286,10 @@ impl Job<'_> {
             format: decoder.format().unwrap_or(Format::Identity),
             mismatch: decoder.mismatch(),
         };
-        Ok(Decoded { index: scan.finish()?, spool, report })
+        let mut blocks = Vec::new();
+        decoder.take_blocks(&mut blocks);
+        let packed = (!blocks.is_empty()).then(|| (Packed::of_file(blob.file, self.local), blocks));
+        Ok(Decoded { index: scan.finish()?, spool, packed, report })
     }
 
     /// Decodes the blob, piece by piece; ends early without an error when nobody takes them any more.

@@ -3,6 +3,7 @@
 
 mod decode;
 pub(crate) mod pass;
+mod packed;
 mod spool;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
 
 pub(crate) use self::decode::{Workshop, decode};
+pub(crate) use self::packed::Packed;
 pub(crate) use self::spool::{Spool, check_space};
 
 /// An image whose layers are files here; they need not have been verified.

@@ -43,6 +43,7 @@ pub(super) fn unpack(
         cancel: &options.cancel,
         progress,
         jobs,
+        blocks: false,
     };
     let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
     let (mut spools, mut layers) = (Vec::new(), Vec::new());

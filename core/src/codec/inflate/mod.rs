@@ -28,6 +28,7 @@ mod window;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use super::{Inflate, Inflated};
 use bits::{Bits, mask};
@@ -111,6 +112,8 @@ pub struct Inflater {
     /// Where the block at hand begins: bits of the input, bytes of the output. How far before it it refers, as found in
     /// the steps before this one.
     begin: (u64, u64),
+    /// Where the block before ended, in bits of the input.
+    end: u64,
     reach: usize,
     blocks: Option<Vec<Block>>,
 }
@@ -131,9 +134,15 @@ impl Inflater {
             taken: 0,
             given: 0,
             begin: (0, 0),
+            end: 0,
             reach: 0,
             blocks: None,
         }
+    }
+
+    /// From the first bit of the last block's header to behind its last bit, once the stream is over.
+    pub(super) fn last_block(&self) -> Option<Range<u64>> {
+        (self.state == State::Done).then_some(self.begin.0..self.end)
     }
 
     /// Goes on until there is something to wait for.
@@ -360,12 +369,13 @@ impl Inflater {
 
     fn end_block(&mut self, bits: &Bits<'_>, output: &Output<'_>, stored: bool) {
         self.state = State::Header;
+        self.end = self.bit(bits);
         if self.blocks.is_none() {
             return;
         }
         let (bit, byte) = self.begin;
         let reach = self.reach(output) as u64;
-        let block = Block::new(bit..self.bit(bits), byte..self.given + output.at as u64, reach);
+        let block = Block::new(bit..self.end, byte..self.given + output.at as u64, reach);
         let last = self.last;
         if let (Some(block), Some(blocks)) = (block, &mut self.blocks) {
             blocks.push(block.with_last(last).with_stored(stored));

@@ -7,8 +7,11 @@ use core::fmt;
 use miniz_oxide::deflate::core::create_comp_flags_from_zip_params;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output};
 
-use crate::codec::Format;
+use crate::codec::{Format, Inflate as _, Inflater};
 use crate::error::{ErrorKind, Result};
+
+/// Bytes decoded at once.
+const DECODED: usize = 64 << 10;
 
 /// A piece of the output as deflate blocks, none of them the last of a stream, that refer to nothing before them.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,39 @@ impl Encoded {
     pub fn flushed(bytes: Vec<u8>, plain: &[u8]) -> Encoded {
         let bits = (bytes.len() as u64).saturating_mul(8);
         Encoded { bytes, bits, at_byte: true, crc: crc32fast::hash(plain), len: plain.len() as u64 }
+    }
+
+    /// A whole deflate stream (RFC 1951) that encodes `plain`, with its end opened, so that more can follow: what an
+    /// encoder gives that can only end a stream. It is decoded to find that end, and has to give `plain`.
+    ///
+    /// # Errors
+    /// `internal` if it does not.
+    pub fn reopened(mut bytes: Vec<u8>, plain: &[u8]) -> Result<Encoded> {
+        let wrong =
+            |reason: &str| ErrorKind::Internal { reason: format!("an encoder's own stream: {reason}") };
+        let mut inflater = Inflater::new();
+        let mut decoded = alloc::vec![0; DECODED];
+        let (mut input, mut expected) = (bytes.as_slice(), plain);
+        loop {
+            let step = inflater.inflate(input, &mut decoded).map_err(wrong)?;
+            input = input.get(step.read..).unwrap_or_default();
+            let given = decoded.get(..step.written).unwrap_or_default();
+            expected = expected.strip_prefix(given).ok_or_else(|| wrong("it gives other bytes"))?;
+            if step.done {
+                break;
+            }
+            if step.read == 0 && step.written == 0 {
+                return Err(wrong("it is cut short").into());
+            }
+        }
+        let last = inflater.last_block().filter(|_| expected.is_empty() && input.is_empty());
+        let last = last.ok_or_else(|| wrong("it ends too early"))?;
+        // The first bit of a block says whether it is the last one.
+        if let Some(byte) = usize::try_from(last.start / 8).ok().and_then(|at| bytes.get_mut(at)) {
+            *byte &= !(1 << (last.start % 8));
+        }
+        let (crc, len) = (crc32fast::hash(plain), plain.len() as u64);
+        Ok(Encoded { bytes, bits: last.end, at_byte: true, crc, len })
     }
 
     /// Bytes of memory that it takes, about.

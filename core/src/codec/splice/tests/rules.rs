@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::puff::puff;
 use super::world::{Chance, Segment, Source, Way, World, content, pack, piece};
 use crate::codec::Block;
-use crate::codec::splice::{Bits, Join, MAX_BLOCK_BYTES, Origin, PIECE_BYTES, Part, Splice};
+use crate::codec::splice::{Bits, Encoded, Join, MAX_BLOCK_BYTES, Origin, PIECE_BYTES, Part, Splice};
 
 const K: u64 = 1 << 10;
 
@@ -221,6 +221,33 @@ fn stored_blocks_and_pieces_find_their_byte() {
         let puffed = puff(&out);
         assert!(puffed.bytes == [&noise[..], &text, &text].concat());
     }
+}
+
+#[test]
+fn a_stream_that_has_an_end_is_opened_again() {
+    let mut chance = Chance::new(11);
+    let streams = [0, 1, 7, 100_000].map(|len| content(len, &mut chance));
+    let (mut join, mut out) = (Join::new(), Vec::new());
+    join.begin(6, &mut out);
+    for plain in &streams {
+        for level in [0, 1, 6] {
+            let packed = miniz_oxide::deflate::compress_to_vec(plain, level);
+            join.encoded(&Encoded::reopened(packed, plain).unwrap(), &mut out);
+        }
+        let packed = miniz_oxide::deflate::compress_to_vec(plain, 6);
+        for wrong in [
+            Encoded::reopened(packed[..packed.len() - 1].to_vec(), plain),
+            Encoded::reopened([packed.as_slice(), &[0]].concat(), plain),
+            Encoded::reopened(packed.clone(), &[plain.as_slice(), &[0]].concat()),
+            Encoded::reopened(packed.clone(), &[&[1], plain.as_slice()].concat()),
+            Encoded::reopened(Vec::new(), plain),
+        ] {
+            assert_eq!(wrong.unwrap_err().code(), "internal");
+        }
+    }
+    join.finish(&mut out);
+    let expected: Vec<u8> = streams.iter().flat_map(|plain| [plain.as_slice(); 3].concat()).collect();
+    assert!(puff(&out).bytes == expected);
 }
 
 #[test]
