@@ -323,8 +323,7 @@ fn encode_pieces(waiting: &Mutex<Receiver<Job>>, done: &Sender<Result<Job>>, can
         }
         let result = match work {
             Work::Encode { plain, packed } => {
-                let compressor =
-                    if plain.len() as u64 == PIECE_BYTES { &mut whole } else { &mut between };
+                let compressor = if plain.len() as u64 == PIECE_BYTES { &mut whole } else { &mut between };
                 encode(compressor, &plain, packed)
                     .map(|piece| Job { number, work: Work::Encoded { plain, piece } })
             }
