@@ -2,8 +2,8 @@
 //! hashed and checked on the way (L23).
 
 mod decode;
-pub(crate) mod pass;
 mod packed;
+pub(crate) mod pass;
 mod spool;
 
 use std::path::{Path, PathBuf};
