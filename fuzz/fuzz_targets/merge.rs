@@ -122,10 +122,5 @@ fuzz_target!(|bytes: &[u8]| {
             break;
         }
     }
-    check::check(
-        layers,
-        &chosen,
-        if options & 2 != 0 { 100 } else { usize::MAX },
-        &mut check::Met::new(),
-    );
+    check::check(layers, &chosen, if options & 2 != 0 { 100 } else { usize::MAX }, &mut check::Met::new());
 });

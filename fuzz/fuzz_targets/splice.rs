@@ -10,7 +10,7 @@ use miniz_oxide::deflate::core::{
 };
 use wharfie_core::codec::splice::{Bits, Block, Join, KEPT_BYTES, Origin, Part, Splice, encode};
 use wharfie_core::codec::{
-    Codec, GzipDecoder, Inflate, Inflater, Needs, SoftInflate, gzip_header, gzip_trailer,
+    Codec, GZIP_HEADER_BYTES, GzipDecoder, Inflate, Inflater, Needs, gzip_header, gzip_trailer,
 };
 
 /// Bytes of a source at most.
@@ -223,5 +223,6 @@ fuzz_target!(|data: &[u8]| {
         })
         .collect();
     assert!(decode(&mut GzipDecoder::new(Inflater::new()), &out, 10_000).0 == expected);
-    assert!(decode(&mut GzipDecoder::new(SoftInflate::new()), &out, 1 << 20).0 == expected);
+    let deflate = &out[GZIP_HEADER_BYTES..out.len() - 8];
+    assert!(miniz_oxide::inflate::decompress_to_vec(deflate).unwrap() == expected);
 });
