@@ -72,16 +72,12 @@ impl Large {
             return Some(made);
         }
         let programs = ["mmdebstrap", "unshare", "mount", "chroot", "tar", "gzip", "zstd"];
-        if !tools::root(what) || !tools::have(what, &programs) {
+        if !tools::root(what) || !tools::have(what, &programs) || !tools::overlays(what) {
             return None;
         }
         let begun = Instant::now();
         fs::create_dir_all(tools::fixtures()).expect("the folder of fixtures");
         let work = tempfile::Builder::new().prefix("large-").tempdir_in(tools::fixtures()).expect("a folder");
-        if !overlays(work.path()) {
-            tools::skip(what, "overlay cannot be mounted on the folder of fixtures");
-            return None;
-        }
         let image = work.path().join("image");
         make(work.path(), &image);
         // Whoever comes second (another process) loses nothing.
@@ -121,23 +117,6 @@ impl Stage {
         command.env("SOURCE_DATE_EPOCH", TIME.to_string());
         command
     }
-}
-
-/// Whether overlay takes this folder for its upper directories (it does not where this is an overlay itself).
-fn overlays(work: &Path) -> bool {
-    let probe = work.join("probe");
-    let folders = ["lower", "upper", "work", "root"].map(|name| probe.join(name));
-    for folder in &folders {
-        fs::create_dir_all(folder).expect("a folder");
-    }
-    let [lower, upper, work, root] = folders.map(|folder| folder.display().to_string());
-    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
-    let script = "mount -t overlay overlay -o \"$1\" \"$2\"";
-    tools::command("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", script, "probe", &options, &root])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 fn make(work: &Path, image: &Path) {

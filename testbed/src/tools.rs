@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The environment variable that names the file where skips are written, one a line. `cargo xtask test` sets it
 /// and shows them at the end: a test that could not run is never silent.
@@ -51,6 +51,32 @@ pub fn root(what: &str) -> bool {
 /// Whether this process is root.
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Whether overlay takes the folder of fixtures for its upper directories (it does not where that is an overlay
+/// itself); says [`skip`] for `what` when not.
+pub fn overlays(what: &str) -> bool {
+    let probe = || -> std::io::Result<bool> {
+        std::fs::create_dir_all(fixtures())?;
+        let folder = tempfile::TempDir::new_in(fixtures())?;
+        let [lower, upper, work, root] =
+            ["lower", "upper", "work", "root"].map(|name| folder.path().join(name));
+        for path in [&lower, &upper, &work, &root] {
+            std::fs::create_dir(path)?;
+        }
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        // In a mount namespace that ends with it.
+        let mount = ["--mount", "--propagation", "private", "mount", "-t", "overlay", "overlay", "-o"];
+        let status =
+            Command::new("unshare").args(mount).arg(options).arg(root).stderr(Stdio::null()).status()?;
+        Ok(status.success())
+    };
+    let mounts = probe().unwrap_or(false);
+    if !mounts {
+        skip(what, "overlay cannot be mounted on the folder of fixtures");
+    }
+    mounts
 }
 
 /// Finds a program on `PATH`, and in the places that a user's `PATH` leaves out.

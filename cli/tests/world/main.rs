@@ -2,12 +2,14 @@
 //! fails. What a machine lacks is skipped, loudly (`testbed::tools::skip`).
 
 mod auth;
+mod by_tar;
 mod cargo;
 mod choices;
 mod debian;
 mod hostile;
 mod interrupted;
 mod offered;
+mod peers;
 mod platform;
 mod schema1;
 mod ship;
