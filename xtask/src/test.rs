@@ -11,12 +11,32 @@ use testbed::tools;
 use crate::wasm;
 
 /// Debian's packages that the real-world tests use, and the compiler that libFuzzer is built with.
-const PACKAGES: &[&str] =
-    &["docker-registry", "skopeo", "umoci", "mmdebstrap", "apache2-utils", "libcap2-bin", "zstd", "g++"];
+const PACKAGES: &[&str] = &[
+    "docker-registry",
+    "skopeo",
+    "umoci",
+    "podman",
+    "buildah",
+    "mmdebstrap",
+    "apache2-utils",
+    "libcap2-bin",
+    "zstd",
+    "g++",
+];
 
 /// A program of each, to see what is missing before asking apt.
-const PROGRAMS: &[&str] =
-    &["docker-registry", "skopeo", "umoci", "mmdebstrap", "htpasswd", "setcap", "zstd", "c++"];
+const PROGRAMS: &[&str] = &[
+    "docker-registry",
+    "skopeo",
+    "umoci",
+    "podman",
+    "buildah",
+    "mmdebstrap",
+    "htpasswd",
+    "setcap",
+    "zstd",
+    "c++",
+];
 
 const THUMB: &str = "thumbv7em-none-eabihf";
 const WASM: &str = "wasm32-unknown-unknown";

@@ -267,13 +267,14 @@ pub(super) const JOBS: &[Job] = &[
                 "mkdir \"$out/root\"; \"$crane\" export \"$source\" - | { tar -xp --numeric-owner --xattrs \
                  --xattrs-include='*' -C \"$out/root\" 2> /dev/null || test $? -eq 2; }\ntest -e \"$out/root/etc\"",
             ),
+            // They make a name of the layout's path, in which there may be no capitals: it is given from near by.
             candidate(
                 "podman pull, image mount",
                 &["podman"],
                 Gives::Other,
                 "set -- --root \"$out/podman\" --runroot \"$out/run\" --tmpdir \"$out/tmp\" \
                  --storage-driver overlay --cgroup-manager cgroupfs\n\
-                 id=$(podman \"$@\" pull -q \"$image\")\n\
+                 cd \"$layout/..\"; id=$(podman \"$@\" pull -q \"oci:${layout##*/}:$tag\")\n\
                  test -e \"$(podman \"$@\" image mount \"$id\")/bin\"",
             ),
             candidate(
@@ -281,7 +282,7 @@ pub(super) const JOBS: &[Job] = &[
                 &["buildah"],
                 Gives::Other,
                 "set -- --root \"$out/buildah\" --runroot \"$out/run\" --storage-driver overlay\n\
-                 id=$(buildah \"$@\" from -q \"$image\")\n\
+                 cd \"$layout/..\"; id=$(buildah \"$@\" from -q \"oci:${layout##*/}:$tag\")\n\
                  test -e \"$(buildah \"$@\" mount \"$id\")/bin\"",
             ),
         ],
