@@ -155,10 +155,13 @@ fn random_stacks_unpack_to_what_their_tars_say() {
                             "opaque" => (below(".wh..wh..opq"), Kind::File),
                             _ => (path.clone(), Kind::File),
                         };
-                        let mut metadata = Metadata::default();
-                        metadata.mode = *mode;
-                        (metadata.uid, metadata.gid) = (owner * 1_000, owner * 7);
-                        metadata.mtime = Mtime { seconds: *seconds, nanos: nanos * 250_000_000 };
+                        let mut metadata = Metadata {
+                            mode: *mode,
+                            uid: owner * 1_000,
+                            gid: owner * 7,
+                            mtime: Mtime { seconds: *seconds, nanos: nanos * 250_000_000 },
+                            ..Metadata::default()
+                        };
                         if *what == "file" && size % 3 == 0 {
                             metadata.xattrs.insert(b"user.size".to_vec(), size.to_le_bytes().to_vec());
                         }

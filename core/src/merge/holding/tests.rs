@@ -130,8 +130,7 @@ fn what_cannot_be_held_fails_is_left_out_or_gets_another_name() {
     assert!(!renaming.attributes(case).unwrap().sets_owner);
 
     let mut copying = plan(&entries[..3]);
-    let mut wants = Holding::default();
-    wants.hard_links = false;
+    let wants = Holding { hard_links: false, ..Holding::default() };
     let lacks = copying.fit(wants, OnUnsupported::Skip).unwrap();
     assert_eq!((made(&copying).len(), copying.links().len(), copying.content_bytes()), (3, 0, 12));
     assert_eq!(lacks.count(Lack::HardLink), 2);
