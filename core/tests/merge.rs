@@ -6,6 +6,10 @@ mod cases;
 mod check;
 #[path = "merge/corpus.rs"]
 mod corpus;
+#[path = "merge/drafted.rs"]
+mod drafted;
+#[path = "merge/drafts.rs"]
+mod drafts;
 #[path = "merge/model.rs"]
 mod model;
 #[path = "merge/output.rs"]

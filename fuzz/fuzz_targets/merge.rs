@@ -6,6 +6,9 @@ use wharfie_core::tar::{Kind, Metadata, Mtime};
 
 #[path = "../../core/tests/merge/check.rs"]
 mod check;
+#[path = "../../core/tests/merge/drafted.rs"]
+#[allow(dead_code)]
+mod drafted;
 #[path = "../../core/tests/merge/model.rs"]
 mod model;
 #[path = "../../core/tests/merge/stack.rs"]

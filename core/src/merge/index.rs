@@ -51,6 +51,7 @@ pub(super) struct Row {
     mode: u16,
     pub(super) kind: RowKind,
     verbatim: bool,
+    renamed: bool,
 }
 
 /// What few entries have.
@@ -255,6 +256,7 @@ impl LayerIndex {
             mode: u16::try_from(mode & 0o7777).unwrap_or_default(),
             kind,
             verbatim: entry.verbatim && role == Role::Ordinary,
+            renamed: false,
         });
         self.last = name;
         Ok(())
@@ -395,7 +397,13 @@ impl LayerIndex {
     pub(super) fn renamed(&mut self, row: u32) {
         if let Some(row) = self.rows.get_mut(row as usize) {
             row.verbatim = false;
+            row.renamed = true;
         }
+    }
+
+    /// Whether a row's path is not where its name came to.
+    pub(super) fn is_renamed(&self, row: u32) -> bool {
+        self.row(row).is_none_or(|row| row.renamed)
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -481,6 +489,16 @@ impl Scan {
     /// Bytes taken so far: the position in the decoded layer.
     pub fn position(&self) -> u64 {
         self.parser.position()
+    }
+
+    /// Up to where all entries are known: behind it stand the first bytes of headers that are not read to their end.
+    pub fn settled(&self) -> u64 {
+        self.parser.settled()
+    }
+
+    /// The entries so far.
+    pub fn index(&self) -> &LayerIndex {
+        &self.index
     }
 
     /// The layer has ended.

@@ -12,6 +12,8 @@
 //!   is the machine that does all three in turn, without files or threads.
 //! - A [`Selection`] leaves paths out of that tree, and [`IdMaps`] say what its owners become in the output
 //!   ([`Options`]).
+//! - A [`Draft`] foretells the beginning of a plan while the layers are still being decoded, for who can take output
+//!   back: the [`Plan`] says afterwards how much of it holds.
 //!
 //! Where the rules leave room, this is what is done:
 //!
@@ -34,6 +36,7 @@
 
 mod difference;
 mod directory;
+mod draft;
 mod flatten;
 mod history;
 mod holding;
@@ -61,6 +64,7 @@ mod tests;
 
 pub use difference::{Change, Difference, What};
 pub use directory::{Directory, DirectoryPlan};
+pub use draft::{Draft, Sketch};
 pub use flatten::{Flatten, Step};
 pub use history::{History, LayerChange, PathChange, Version, Waste, WastedPath};
 pub use holding::{

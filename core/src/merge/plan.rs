@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::draft::{self, IMPLIED, Sketch};
 use super::index::{LayerIndex, Row, RowKind};
 use super::options::{Options, Order};
 use super::tree::{Node, NodeId, Tree, TreeNode};
@@ -107,6 +108,8 @@ struct Cursor {
     item: usize,
     /// Content of the current file that is still to come.
     content: Option<Content>,
+    /// Bodies to be kept that were passed over.
+    owed: Vec<u32>,
     /// What is known and may still grow.
     held: Option<Op>,
     ended: bool,
@@ -179,13 +182,13 @@ impl Plan {
         HELD_BACK + usize::from(content)
     }
 
-    /// Bytes of the whole tar, and what it takes from each layer, from the bottom. Walks the whole plan, and leaves its
-    /// position alone.
+    /// Bytes of the tar from where the plan stands to its end, and what that takes from each layer, from the bottom. Walks
+    /// the whole plan, and leaves its position alone.
     ///
     /// # Errors
     /// Those of [`Plan::next_op`].
     pub fn survey(&self) -> Result<(u64, Vec<LayerUse>)> {
-        let mut cursor = Cursor::default();
+        let mut cursor = self.cursor.clone();
         let mut total = 0_u64;
         let mut uses = alloc::vec![LayerUse::default(); self.tree.layers()];
         while let Some(op) = self.advance(&mut cursor)? {
@@ -217,6 +220,80 @@ impl Plan {
             }
         }
         Ok((total, uses))
+    }
+
+    /// Compares what a draft of the same stack foretold, of which the first `written` bytes were written, with what this
+    /// plan makes. Answers how many of those bytes hold, and puts the plan's position behind them: the output is to be
+    /// shortened to so many, and [`Plan::next_op`] goes on from there.
+    ///
+    /// Bytes hold where the draft took the same names in the same order, each from the same entries in the same form.
+    pub fn resume(&mut self, sketch: &Sketch, written: u64) -> u64 {
+        self.cursor = Cursor::default();
+        if sketch.options != self.options {
+            return 0;
+        }
+        let mut drafted = sketch.items.iter().take_while(|item| item.end <= written);
+        let mut implied = sketch.implied.iter();
+        let (mut held, mut next, mut owed) = (0, 0, BTreeMap::new());
+        for (at, item) in self.items.iter().enumerate() {
+            let id = match item {
+                Item::Node(id) => *id,
+                Item::Spool(inode) => {
+                    owed.insert(*inode, at);
+                    continue;
+                }
+            };
+            let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
+                break;
+            };
+            let nobody = packed.inode == NONE && node.parent().is_none();
+            if !nobody {
+                match drafted.next() {
+                    Some(item) if self.is_as_drafted(packed, node, item, &mut implied) => held = item.end,
+                    _ => break,
+                }
+                owed.remove(&packed.inode);
+            }
+            next = at + 1;
+        }
+        self.cursor.item = next;
+        let mut owed: Vec<(usize, u32)> =
+            owed.into_iter().map(|(inode, at)| (at, inode)).filter(|(at, _)| *at < next).collect();
+        // Handed out from the end.
+        owed.sort_unstable_by(|a, b| b.cmp(a));
+        self.cursor.owed = owed.into_iter().map(|(_, inode)| inode).collect();
+        held
+    }
+
+    /// Whether a name was drafted just as it comes here.
+    fn is_as_drafted<'s>(
+        &self,
+        packed: &TreeNode,
+        node: Node<'_>,
+        item: &draft::Item,
+        implied: &mut impl Iterator<Item = &'s Vec<u8>>,
+    ) -> bool {
+        let stack = self.tree.stack();
+        let Some((index, row)) = stack.row(packed.inode) else {
+            return item.layer == IMPLIED && implied.next().is_some_and(|path| *path == node.path());
+        };
+        // A row of the layer that it was drafted from, under the name that it has there.
+        let is = |row: u32, drafted: u32| {
+            stack.locate(row) == Some((item.layer as usize, drafted))
+                && stack.layer(item.layer as usize).is_some_and(|index| !index.is_renamed(drafted))
+        };
+        let first = self.first.get(&packed.inode).copied().unwrap_or(node.id().0);
+        let Some(target) = self.tree.packed(first) else { return false };
+        if !is(packed.name, item.name) || !is(packed.inode, item.inode) || !is(target.name, item.first) {
+            return false;
+        }
+        let raw = if first == node.id().0 {
+            self.is_raw(packed, node, index, row)
+        } else {
+            let target = self.tree.node(NodeId(first)).map(Node::path).unwrap_or_default();
+            self.raw_link(packed, row, &target).is_some()
+        };
+        raw == item.raw
     }
 
     /// Sorts the nodes, and finds the first name of each inode that has several (L14, L26).
@@ -259,7 +336,9 @@ impl Plan {
                 let Some(packed) = self.tree.packed(id) else { continue };
                 let key = if node.kind() == Kind::Directory {
                     key(packed.close.saturating_sub(1), NONE, place(id) << 32)
-                } else if is_late(node) && linked.get(&packed.inode).is_none_or(|(_, _, count)| *count < 2) {
+                } else if is_late_node(node)
+                    && linked.get(&packed.inode).is_none_or(|(_, _, count)| *count < 2)
+                {
                     let close = self.tree.packed(packed.parent).map_or(1, |parent| parent.close);
                     key(close.saturating_sub(1), NONE, place(packed.parent) << 32 | (place(id) + 1))
                 } else {
@@ -351,15 +430,13 @@ impl Plan {
             cursor.content = rest;
             return Ok(op);
         }
+        if let Some(inode) = cursor.owed.pop() {
+            return Ok(self.spool(inode));
+        }
         let Some(item) = self.items.get(cursor.item).copied() else { return Ok(None) };
         cursor.item += 1;
         match item {
-            Item::Spool(inode) => Ok(self.tree.stack().row(inode).map(|(index, row)| Op::Spool {
-                id: inode,
-                layer: index.layer(),
-                from: row.data_at(),
-                to: row.data_at().saturating_add(index.stored(row)),
-            })),
+            Item::Spool(inode) => Ok(self.spool(inode)),
             Item::Node(id) => {
                 let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
                     return Ok(None);
@@ -367,6 +444,15 @@ impl Plan {
                 self.node_step(cursor, packed, node).map_err(|error| error.at(self.tree.place(packed.inode)))
             }
         }
+    }
+
+    fn spool(&self, inode: u32) -> Option<Op> {
+        self.tree.stack().row(inode).map(|(index, row)| Op::Spool {
+            id: inode,
+            layer: index.layer(),
+            from: row.data_at(),
+            to: row.data_at().saturating_add(index.stored(row)),
+        })
     }
 
     fn node_step(&self, cursor: &mut Cursor, packed: &TreeNode, node: Node<'_>) -> Result<Option<Op>> {
@@ -407,7 +493,7 @@ impl Plan {
     /// Whether the entry's own bytes can stand in the output.
     fn is_raw(&self, packed: &TreeNode, node: Node<'_>, index: &LayerIndex, row: &Row) -> bool {
         // What comes late is not read a second time.
-        let late = is_late(node) && !self.first.contains_key(&packed.inode);
+        let late = is_late_node(node) && !self.first.contains_key(&packed.inode);
         self.options.order == Order::Stream
             && !late
             && packed.name == packed.inode
@@ -440,15 +526,7 @@ impl Plan {
     }
 
     fn header(&self, node: Node<'_>, kind: Kind, link: &[u8], size: u64) -> Result<Op> {
-        let mut metadata: Metadata = node.metadata();
-        if let Some(max) = self.options.mtime_max {
-            metadata.mtime = metadata.mtime.min(max);
-        }
-        self.options.id_maps.map(&mut metadata)?;
-        let path = node.path();
-        let mut bytes = Vec::new();
-        Header { path: &path, link, kind, metadata: &metadata, size }.write(&mut bytes)?;
-        Ok(Op::Write(bytes))
+        header(&self.options, &node.path(), kind, link, node.metadata(), size).map(Op::Write)
     }
 
     /// The next piece of a file's content, and what is left of it.
@@ -491,13 +569,34 @@ impl Plan {
     }
 }
 
+/// The headers of a name that is written anew.
+pub(super) fn header(
+    options: &Options,
+    path: &[u8],
+    kind: Kind,
+    link: &[u8],
+    mut metadata: Metadata,
+    size: u64,
+) -> Result<Vec<u8>> {
+    if let Some(max) = options.mtime_max {
+        metadata.mtime = metadata.mtime.min(max);
+    }
+    options.id_maps.map(&mut metadata)?;
+    let mut bytes = Vec::new();
+    Header { path, link, kind, metadata: &metadata, size }.write(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether it is a symlink that GNU tar makes at its very end, after all else: one that leads up or to the root. That
 /// touches its directory again, whose times GNU tar restores afterwards only if the directory's entry came before the
 /// symlink's. So in stream order these follow their directory's entry, unless other names link to them (L26).
-fn is_late(node: Node<'_>) -> bool {
-    node.kind() == Kind::Symlink
-        && (node.link().starts_with(b"/")
-            || node.link().split(|byte| *byte == b'/').any(|part| part == b".."))
+fn is_late_node(node: Node<'_>) -> bool {
+    node.kind() == Kind::Symlink && is_late(node.link())
+}
+
+/// Whether a symlink of this text leads up or to the root.
+pub(super) fn is_late(link: &[u8]) -> bool {
+    link.starts_with(b"/") || link.split(|byte| *byte == b'/').any(|part| part == b"..")
 }
 
 /// A key of stream order: the top layer first.

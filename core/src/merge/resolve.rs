@@ -659,7 +659,7 @@ fn top(frames: &[Frame]) -> Frame {
 }
 
 /// A path in normal form to its parent's and its last component; `None` for the root.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }

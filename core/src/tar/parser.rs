@@ -231,6 +231,12 @@ impl Parser {
         self.position
     }
 
+    /// Where the headers begin that are not read to their end; the position where there are none. All entries that
+    /// begin before it were answered.
+    pub fn settled(&self) -> u64 {
+        self.pending.at.unwrap_or(self.position.saturating_sub(self.held_len as u64))
+    }
+
     /// Whether the end-of-archive marker was read.
     pub fn is_ended(&self) -> bool {
         matches!(self.state, State::Ended)

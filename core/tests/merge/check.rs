@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wharfie_core::merge::{Op, Options, Order, Plan, WarningKind};
 
+use super::drafted;
 use super::model::{self, chosen::Chosen, chosen::by_core};
 use super::stack::{Item, View, flatten, offsets, resolve, tar, view_of_tar, view_of_tree};
 use super::view::{check_changes, check_lookup};
@@ -84,6 +85,15 @@ pub(crate) fn check(mut layers: Vec<Vec<Item>>, chosen: &Chosen, chunk: usize, m
 
     let stream = flatten(&tars, &options, chunk).unwrap();
     assert_same(&view_of_tar(&stream, Order::Stream), &expected);
+    // Whatever a draft foretold, and whatever is left of it, the plan makes the same bytes of it.
+    let whole = drafted::export(&tars, &options, chunk, u64::MAX).unwrap();
+    assert!(whole.output == stream, "the draft's bytes");
+    let part = drafted::export(&tars, &options, chunk, whole.written / 2).unwrap();
+    assert!(part.output == stream && part.held <= whole.written / 2, "half of the draft's bytes");
+    meet("drafted to the end", whole.kept_on && whole.written > 0);
+    meet("draft given up", !whole.kept_on && whole.written > 0);
+    meet("draft taken back", whole.held < whole.written);
+    meet("draft wrong", whole.kept_on && (whole.held < whole.written || whole.again > 0));
     options.order = Order::Canonical;
     let canonical = flatten(&tars, &options, chunk).unwrap();
     assert_same(&view_of_tar(&canonical, Order::Canonical), &expected);

@@ -272,6 +272,11 @@ fn random_stacks_show_the_same_by_model_by_tree_and_by_tar() {
         .unwrap();
     for (what, often) in met.into_inner() {
         println!("{often:>9} {what}");
+        // It gives up rather than being wrong.
+        if what == "draft wrong" {
+            assert_eq!(often, 0, "{what}");
+            continue;
+        }
         let rare = ["overlay_xattrs", "content compared"].contains(&what);
         let few = cases < 1_000;
         assert!(
