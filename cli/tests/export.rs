@@ -528,6 +528,118 @@ fn progress_reaches_the_end() {
     }
 }
 
+/// Two layers of some 6 MB, as images are: files, links, a whiteout, nothing that needs a second look.
+fn ordinary() -> Vec<Vec<u8>> {
+    let file = |path: &str, len, seed| item(path, Kind::File, "", noise(len, seed));
+    let layers = [
+        vec![
+            item("usr/", Kind::Directory, "", Vec::new()),
+            file("usr/big", 3_000_000, 1),
+            file("usr/gone", 1_000_000, 2),
+            item("usr/name", Kind::HardLink, "usr/big", Vec::new()),
+            item("usr/up", Kind::Symlink, "../x", Vec::new()),
+        ],
+        vec![item("usr/.wh.gone", Kind::File, "", Vec::new()), file("opt/second", 2_500_001, 4)],
+        vec![file("top", 1_000_001, 5)],
+    ];
+    layers.iter().map(|layer| stack::tar(layer)).collect()
+}
+
+#[test]
+fn an_ordinary_image_is_drafted_and_nothing_is_spooled() {
+    let scene = Scene::new();
+    let tars = ordinary();
+    let flat = stack::flatten(&tars, &Options::default(), usize::MAX).unwrap();
+    for (name, turn) in [("x.tar", 0), ("x.tar", 1), ("x.tar", 2), ("x.tar.gz", 0), ("x.tar.zst", 0)] {
+        let image = scene.image(&tars, turn);
+        let mut options = scene.options(name, &Options::default(), 2);
+        // A spool could not even be made.
+        options.temp_dir = Some(scene.path("nowhere"));
+        let target = scene.path("out").join(name);
+        let report = export(&image, &options, Sink::File(target.clone()), &()).unwrap();
+        let bytes = std::fs::read(&target).unwrap();
+        assert!(unpacked(&bytes).unwrap() == flat, "{name}");
+        assert_eq!((report.bytes, report.tar_bytes), (bytes.len() as u64, flat.len() as u64));
+        // All but the directory, the symlink behind it, `opt` and the end.
+        assert_eq!(report.drafted, report.tar_bytes - 3 * 512 - 1024, "{name}");
+        std::fs::remove_file(target).unwrap();
+    }
+}
+
+#[test]
+fn a_draft_that_did_not_hold_is_done_again() {
+    let scene = Scene::new();
+    let below = [item("a", Kind::File, "", noise(2_000_000, 1)), item("z", Kind::File, "", noise(9, 2))];
+    let above = [
+        item("top", Kind::File, "", noise(600_000, 3)),
+        item("twice", Kind::File, "", noise(700_000, 4)),
+        item("after", Kind::File, "", noise(10, 5)),
+        item("twice", Kind::File, "", noise(800_000, 6)),
+    ];
+    let tars =
+        [stack::tar(&below), stack::tar(&[item("b", Kind::File, "", noise(7, 7))]), stack::tar(&above)];
+    let flat = stack::flatten(&tars, &Options::default(), usize::MAX).unwrap();
+    for (name, jobs) in [("x.tar", 1), ("x.tar", 2), ("x.tar.gz", 2), ("x.tar.zst", 1)] {
+        for turn in 0..3 {
+            let (bytes, report) =
+                scene.export(&scene.image(&tars, turn), name, &Options::default(), jobs).unwrap();
+            assert!(unpacked(&bytes).unwrap() == flat, "{name}, turn {turn}");
+            // What came before the name that was there twice holds; blocks are not taken back in part.
+            let held = if name == "x.tar" { 512 + 600_064 } else { 0 };
+            assert_eq!(report.drafted, held, "{name}, turn {turn}");
+            assert_eq!(scene.left(), [""; 0]);
+        }
+    }
+}
+
+/// Cancels when so many bytes of blobs have been read.
+struct CancelRead(u64, Cancel);
+
+impl Progress for CancelRead {
+    fn decoded(&self, _: usize, position: u64, _: u64) {
+        if position >= self.0 {
+            self.1.cancel();
+        }
+    }
+}
+
+#[test]
+fn l23_a_draft_that_fails_leaves_nothing() {
+    let scene = Scene::new();
+    let tars = ordinary();
+    for turn in 0..3 {
+        let image = scene.image(&tars, turn);
+        for name in ["x.tar", "x.tar.gz"] {
+            let target = || Sink::File(scene.path("out").join(name));
+            for layer in 0..3 {
+                let blob = std::fs::read(&image.layers[layer].path).unwrap();
+                for at in [blob.len() / 2, blob.len() - 1] {
+                    let mut hurt = image.clone();
+                    hurt.layers[layer].path = scene.path("blobs/hurt");
+                    let mut bytes = blob.clone();
+                    bytes[at] ^= 4;
+                    std::fs::write(&hurt.layers[layer].path, bytes).unwrap();
+                    let error = export(&hurt, &scene.options(name, &Options::default(), 2), target(), &());
+                    let error = error.unwrap_err();
+                    assert_eq!((error.code(), error.place().layer), ("digest_mismatch", Some(layer)));
+                    assert_eq!(scene.left(), [""; 0]);
+                }
+                let mut wrong = image.clone();
+                wrong.diff_ids.as_mut().unwrap()[layer] = Digest::sha256(b"other");
+                let error = export(&wrong, &scene.options(name, &Options::default(), 1), target(), &());
+                let error = error.unwrap_err();
+                assert_eq!((error.code(), error.place().layer), ("diff_id_mismatch", Some(layer)));
+                assert_eq!(scene.left(), [""; 0]);
+            }
+            let options = scene.options(name, &Options::default(), 2);
+            let progress = CancelRead(1, options.cancel.clone());
+            let error = export(&image, &options, target(), &progress).unwrap_err();
+            assert_eq!(error.code(), "cancelled");
+            assert_eq!(scene.left(), [""; 0]);
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_plain_file_is_not_replaced() {
@@ -659,7 +771,10 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let image = scene.image(&tars, 1);
     let Some(mount) = Mount::new(scene.path("small"), "3m") else { return };
     let fails = |image: &LocalImage, name: &str, temp_dir: &Path, out: &Path| {
-        let mut options = scene.options(name, &Options::default(), 2);
+        let mut merge = Options::default();
+        // What is drafted is not spooled; sorted, it is.
+        merge.order = if temp_dir == mount.0 { Order::Canonical } else { Order::Stream };
+        let mut options = scene.options(name, &merge, 2);
         options.temp_dir = Some(temp_dir.to_owned());
         let error = export(image, &options, Sink::File(out.join(name)), &()).unwrap_err();
         assert_eq!(error.code(), "no_space", "{name}: {error}");

@@ -188,13 +188,13 @@ impl Fill for Filler<'_> {
     }
 }
 
-/// Writes what `fill` gives, compressed, and commits the output if all has gone well. Answers the bytes written.
+/// Writes what `fill` gives, compressed. Answers the bytes written.
 ///
 /// After a cancel or a failure no further block is begun, and nobody waits for those that are being packed: their threads
 /// end by themselves when they have. To pack a block in pieces that can be given up would change its bytes, as libzstd
 /// cuts its own blocks by what it is given at once.
 pub(super) fn write(
-    mut output: Output,
+    output: &mut Output,
     (format, level): (Format, i32),
     jobs: usize,
     cancel: &Cancel,
@@ -224,7 +224,6 @@ pub(super) fn write(
     }
     drop(done);
     let (filled, written) = thread::scope(|scope| {
-        let output = &mut output;
         let writer = scope.spawn(move || write_in_order(output, &packed, &free_to, cancel));
         let filled = fill(&mut filler).and_then(|()| filler.pass(true));
         // Ends the workers, and they the writer.
@@ -239,7 +238,7 @@ pub(super) fn write(
             for worker in packing {
                 worker.join().map_err(|_| panicked())?;
             }
-            output.commit().map(|()| written)
+            Ok(written)
         }
         // The filler stops when the writer has: the writer knows why.
         (_, Err(error)) | (Err(error), Ok(_)) => Err(error),

@@ -1,13 +1,20 @@
 //! Images on this disk to one file: the flattened root as tar, tar.gz or tar.zst.
 //!
-//! All layers are decoded side by side, each once, into unnamed temporary files, and scanned, hashed and checked on the
-//! way (L23). Only when every digest has held is the output begun: core's [`Plan`] says which
-//! ranges of which layers make it, in an order that hangs on nothing but the image and the options (L26).
+//! Core's [`Plan`] says which ranges of which layers make the output, in an order that hangs on nothing but the image and
+//! the options (L26). There are two ways to it, with equal bytes; on both, layers are scanned, hashed and checked while
+//! they are decoded, and the output gets its name only when every digest has held (L23).
+//!
+//! - *Drafted*, where the output is a file: layers are decoded from the top, and what core's `Draft` foretells of the plan
+//!   goes to the output at once. When all layers are known, the plan says how much of that holds; the rest is added.
+//! - *Indexed*, for streams, and where a draft could foresee nothing: all layers are decoded side by side into unnamed
+//!   temporary files, and the plan is done from there.
 
 mod blocks;
+mod drafting;
 mod fill;
 mod output;
 mod splice;
+mod straight;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,17 +27,20 @@ use std::time::{Duration, Instant};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{
-    LayerUse, Op, Options, Order, Plan, Resolver, Unmatched, Warnings, check_layer_count,
+    Draft, LayerUse, Op, Options, Order, Plan, Resolver, Tree, Unmatched, Warnings, check_layer_count,
 };
 use wharfie_core::tar::Counts;
 
+use self::drafting::Drafting;
 use self::fill::Fill;
 use self::output::Output;
 use self::splice::Written;
+use self::straight::Straight;
 use crate::drive::Cancel;
 use crate::fault;
 use crate::layers::{
-    LayerReport, LocalImage, Progress, Spool, Workshop, check_space, decode, default_temp_dir,
+    Flowed, LayerReport, LocalImage, Progress, Spool, Workshop, check_space, decode, decode_some,
+    default_temp_dir, flow,
 };
 
 /// What is chosen about an export.
@@ -106,6 +116,8 @@ pub struct Report {
     pub bytes: u64,
     /// Of the bytes of the tar, those that a tar.gz holds just as their layers had them packed.
     pub copied: u64,
+    /// Bytes of the tar that were written while the layers were still being decoded.
+    pub drafted: u64,
     /// From the bottom.
     pub layers: Vec<LayerReport>,
     /// What was odd about the stack (L3, L6, L10, L15, L16).
@@ -158,70 +170,274 @@ pub fn export(
     let temp_dir = options.temp_dir.clone().unwrap_or_else(default_temp_dir);
     // The output is opened first: what cannot be written need not be decoded.
     let mut output = Output::open(sink, options.format)?;
-    check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let spliced = splice::fits(image, options);
-    let workshop = Workshop {
-        limits: &options.merge.limits,
+    let job = Job {
+        image,
+        options,
+        level,
         temp_dir: &temp_dir,
-        cancel: &options.cancel,
-        progress,
         jobs,
-        blocks: spliced,
+        progress,
+        workshop: Workshop {
+            limits: &options.merge.limits,
+            temp_dir: &temp_dir,
+            cancel: &options.cancel,
+            progress,
+            jobs,
+            blocks: spliced,
+        },
     };
-    let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
-    let (mut spools, mut layers) = (Vec::new(), Vec::new());
-    let (mut packed, mut tables) = (Vec::new(), Vec::new());
-    for decoded in decode(image, &workshop)? {
-        resolver.supply(decoded.index)?;
-        spools.push(Some(decoded.spool));
-        layers.push(decoded.report);
-        let (blob, table) = decoded.packed.unzip();
-        packed.push(blob);
-        tables.push(table.unwrap_or_default());
-    }
-    let mut plan = Plan::new(resolver.finish()?, &options.merge)?;
-    let (tar_bytes, uses) = plan.survey()?;
-    let freed = options.merge.order == Order::Stream;
-    if options.format == Format::Identity {
-        output.hold_back(plan.held_back());
-        if let Some(target) = output.target() {
-            check_output_space(target, &temp_dir, tar_bytes, &uses, freed)?;
-        }
-    }
-    let mut shelf = Shelf { spools, kept: BTreeMap::new(), waiting: vec![0; image.layers.len()] };
-    let tell = |position| progress.written(position, tar_bytes);
-    let fill = |filler: &mut dyn Fill| {
-        for (layer, table) in tables.into_iter().enumerate() {
-            filler.blocks(layer, &table);
-        }
-        while let Some(op) = plan.next_op()? {
-            shelf.emit(op, filler, freed)?;
-        }
-        Ok(())
-    };
-    let written = if spliced {
-        splice::write(output, &packed, jobs, &options.cancel, &tell, fill)?
+    let drafts = !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
+    let made = if spliced {
+        job.spliced(output)?
     } else {
-        let bytes = blocks::write(output, (options.format, level), jobs, &options.cancel, &tell, |filler| {
-            fill(filler)
-        })?;
-        Written { bytes, copied: 0 }
+        let made =
+            if drafts && job.has_room(&output) { job.drafted(&mut output)? } else { job.indexed(&mut output)? };
+        if options.cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled {}.into());
+        }
+        output.commit()?;
+        made
     };
-    let tree = plan.tree();
+    let Made { tree, layers, tar_bytes, bytes, copied, drafted } = made;
     // A root that no layer has an entry for is not written.
     let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
     Ok(Report {
         entries,
         tar_bytes,
-        bytes: written.bytes,
-        copied: written.copied,
+        bytes,
+        copied,
+        drafted,
         layers,
         warnings: tree.warnings().clone(),
         counts: *tree.counts(),
         unmatched: tree.unmatched().to_vec(),
         elapsed: started.elapsed(),
     })
+}
+
+/// Processors that the chain of one layer keeps busy.
+const CHAIN: u64 = 2;
+
+/// Whether drafting is the faster way: it goes through the layers one after another. Where there are processors for
+/// several layers at once, and no layer is as large as all others, decoding them side by side gains more than keeping
+/// them on disk costs.
+fn pays(image: &LocalImage, jobs: usize) -> bool {
+    let sizes = || image.layers.iter().map(|layer| layer.descriptor.size);
+    let (all, largest) = (sizes().fold(0, u64::saturating_add), sizes().max().unwrap_or(0));
+    jobs as u64 <= CHAIN || all <= largest.saturating_mul(2)
+}
+
+/// One export.
+struct Job<'j> {
+    image: &'j LocalImage,
+    options: &'j ExportOptions,
+    level: i32,
+    temp_dir: &'j Path,
+    jobs: usize,
+    progress: &'j dyn Progress,
+    workshop: Workshop<'j>,
+}
+
+/// What an output came to that has no name yet.
+struct Made {
+    tree: Tree,
+    layers: Vec<LayerReport>,
+    tar_bytes: u64,
+    bytes: u64,
+    copied: u64,
+    drafted: u64,
+}
+
+impl Job<'_> {
+    /// Whether there is surely room for a tar of all layers. If not, its size has to be known before it is begun.
+    fn has_room(&self, output: &Output) -> bool {
+        if self.options.format != Format::Identity {
+            return true;
+        }
+        let dir = output.target().and_then(Path::parent).filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new("."));
+        // Layers tell what they are at least, if anything; few are more than four times what they are compressed.
+        let blobs = self.image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
+        let guess = blobs.saturating_mul(4);
+        check_space(&self.image.layers, dir).is_ok()
+            && fault::available_space(dir).is_none_or(|available| guess <= available)
+    }
+
+    /// All layers decoded side by side into spools first.
+    fn indexed(&self, output: &mut Output) -> Result<Made> {
+        check_space(&self.image.layers, self.temp_dir)?;
+        let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
+        let (mut spools, mut layers) = (Vec::new(), Vec::new());
+        for decoded in decode(self.image, &self.workshop)? {
+            resolver.supply(decoded.index)?;
+            spools.push(Some(decoded.spool));
+            layers.push(decoded.report);
+        }
+        let plan = Plan::new(resolver.finish()?, &self.options.merge)?;
+        self.from_spools(output, plan, spools, layers)
+    }
+
+    /// All layers decoded side by side, and what survives of their deflate blocks copied.
+    fn spliced(&self, output: Output) -> Result<Made> {
+        check_space(&self.image.layers, self.temp_dir)?;
+        let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
+        let (mut spools, mut layers) = (Vec::new(), Vec::new());
+        let (mut packed, mut tables) = (Vec::new(), Vec::new());
+        for decoded in decode(self.image, &self.workshop)? {
+            resolver.supply(decoded.index)?;
+            spools.push(Some(decoded.spool));
+            layers.push(decoded.report);
+            let (blob, table) = decoded.packed.unzip();
+            packed.push(blob);
+            tables.push(table.unwrap_or_default());
+        }
+        let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
+        let (tar_bytes, _) = plan.survey()?;
+        let mut shelf = Shelf::new(spools);
+        let tell = |position| self.progress.written(position, tar_bytes);
+        let freed = self.options.merge.order == Order::Stream;
+        let written = splice::write(output, &packed, self.jobs, &self.options.cancel, &tell, |filler| {
+            for (layer, table) in tables.into_iter().enumerate() {
+                filler.blocks(layer, &table);
+            }
+            shelf.emit_all(&mut plan, filler, freed)
+        })?;
+        let Written { bytes, copied } = written;
+        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied, drafted: 0 })
+    }
+
+    /// The whole plan from spools; those that it needs must be there.
+    fn from_spools(
+        &self,
+        output: &mut Output,
+        mut plan: Plan,
+        spools: Vec<Option<Spool>>,
+        layers: Vec<LayerReport>,
+    ) -> Result<Made> {
+        let (tar_bytes, uses) = plan.survey()?;
+        let freed = self.options.merge.order == Order::Stream;
+        if self.options.format == Format::Identity {
+            output.hold_back(plan.held_back());
+            if let Some(target) = output.target() {
+                check_output_space(target, self.temp_dir, tar_bytes, &uses, freed)?;
+            }
+        }
+        let mut shelf = Shelf::new(spools);
+        let tell = |position| self.progress.written(position, tar_bytes);
+        let packing = (self.options.format, self.level);
+        let bytes = blocks::write(output, packing, self.jobs, &self.options.cancel, &tell, |filler| {
+            shelf.emit_all(&mut plan, filler, freed)
+        })?;
+        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted: 0 })
+    }
+
+    /// Layers to output while they are decoded; what does not hold is done again.
+    fn drafted(&self, output: &mut Output) -> Result<Made> {
+        if self.options.format == Format::Identity {
+            return self.drafted_straight(output);
+        }
+        let packing = (self.options.format, self.level);
+        let mut done = None;
+        let mut rest = None;
+        let packed = blocks::write(output, packing, self.jobs, &self.options.cancel, &|_| (), |filler| {
+            let (mut plan, written, held, mut flowed) = self.draft(filler)?;
+            if held < written {
+                // Blocks cannot be taken back in part.
+                rest = Some((plan, flowed));
+                return Err(fill::stopped());
+            }
+            let tar_bytes = held + self.finish(&mut plan, &mut flowed, filler)?;
+            done = Some((plan, flowed, tar_bytes, held));
+            Ok(())
+        });
+        if let Some((mut plan, mut flowed)) = rest {
+            output.cut(0)?;
+            plan.rewind();
+            let (_, uses) = plan.survey()?;
+            self.fetch(&mut flowed, &uses)?;
+            let (layers, spools) = flowed.into_iter().map(|layer| (layer.report, layer.spool)).unzip();
+            return self.from_spools(output, plan, spools, layers);
+        }
+        let bytes = packed?;
+        let Some((plan, flowed, tar_bytes, drafted)) = done else {
+            return Err(internal("blocks were written and none were made"));
+        };
+        self.progress.written(tar_bytes, tar_bytes);
+        let layers = flowed.into_iter().map(|layer| layer.report).collect();
+        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted })
+    }
+
+    fn drafted_straight(&self, output: &mut Output) -> Result<Made> {
+        let cancel = &self.options.cancel;
+        let mut straight = Straight::new(output, 0, cancel);
+        let (mut plan, written, held, mut flowed) = self.draft(&mut straight)?;
+        straight.finish()?;
+        if held < written {
+            output.cut(held)?;
+        }
+        let mut straight = Straight::new(output, held, cancel);
+        self.finish(&mut plan, &mut flowed, &mut straight)?;
+        let bytes = straight.finish()?;
+        self.progress.written(bytes, bytes);
+        let layers = flowed.into_iter().map(|layer| layer.report).collect();
+        Ok(Made { tree: plan.into_tree(), layers, tar_bytes: bytes, bytes, copied: 0, drafted: held })
+    }
+
+    /// Goes through all layers. Answers the plan, how many bytes were written, how many of them hold, and the layers.
+    fn draft(&self, fill: &mut dyn Fill) -> Result<(Plan, u64, u64, Vec<Flowed>)> {
+        let count = self.image.layers.len();
+        let mut drafting = Drafting::new(count, &self.options.merge, self.temp_dir, fill);
+        let flowed = flow(self.image, &self.workshop, &mut drafting)?;
+        let (sketch, written, indexes) = drafting.finish();
+        let mut resolver = Resolver::new(count, &self.options.merge)?;
+        for index in indexes {
+            resolver.supply(index)?;
+        }
+        let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
+        let held = plan.resume(&sketch, written);
+        Ok((plan, written, held, flowed))
+    }
+
+    /// What a plan has left: as a rule the headers of directories. Answers how many bytes they are.
+    fn finish(&self, plan: &mut Plan, flowed: &mut [Flowed], fill: &mut dyn Fill) -> Result<u64> {
+        let (left, uses) = plan.survey()?;
+        self.fetch(flowed, &uses)?;
+        let mut shelf = Shelf::new(flowed.iter_mut().map(|layer| layer.spool.take()).collect());
+        shelf.emit_all(plan, fill, true)?;
+        Ok(left)
+    }
+
+    /// Decodes the layers of which something is used that is not there, again.
+    fn fetch(&self, flowed: &mut [Flowed], uses: &[LayerUse]) -> Result<()> {
+        let lacks = |layer: usize| {
+            uses.get(layer).is_some_and(|used| used.bytes > 0)
+                && flowed.get(layer).is_some_and(|layer| layer.spool.is_none())
+        };
+        let wanted: Vec<bool> = (0..flowed.len()).map(lacks).collect();
+        if !wanted.contains(&true) {
+            return Ok(());
+        }
+        let missing = self.image.layers.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+        check_space(&missing.map(|(layer, _)| layer.clone()).collect::<Vec<_>>(), self.temp_dir)?;
+        // They have been told of once.
+        let workshop = Workshop {
+            limits: &self.options.merge.limits,
+            temp_dir: self.temp_dir,
+            cancel: &self.options.cancel,
+            progress: &(),
+            jobs: self.jobs,
+            blocks: false,
+        };
+        let decoded = decode_some(self.image, &workshop, &|layer| wanted.get(layer) == Some(&true))?;
+        for (layer, decoded) in flowed.iter_mut().zip(decoded) {
+            if let Some(decoded) = decoded {
+                layer.spool = Some(decoded.spool);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Looks whether the file system of the output can hold it, before anything is written.
@@ -257,6 +473,19 @@ struct Shelf {
 }
 
 impl Shelf {
+    fn new(spools: Vec<Option<Spool>>) -> Shelf {
+        let waiting = vec![0; spools.len()];
+        Shelf { spools, kept: BTreeMap::new(), waiting }
+    }
+
+    /// Does what a plan has left.
+    fn emit_all(&mut self, plan: &mut Plan, filler: &mut dyn Fill, free: bool) -> Result<()> {
+        while let Some(op) = plan.next_op()? {
+            self.emit(op, filler, free)?;
+        }
+        Ok(())
+    }
+
     fn emit(&mut self, op: Op, filler: &mut dyn Fill, free: bool) -> Result<()> {
         match op {
             Op::Write(bytes) => filler.write(&bytes),

@@ -1,7 +1,7 @@
 //! Where the bytes go, and how a name is only given to what is whole.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{IoSlice, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -89,6 +89,48 @@ impl Output {
             Output::File { target, .. } => Some(target),
             Output::Stream { .. } => None,
         }
+    }
+
+    /// Whether bytes that were written can be taken back.
+    pub(super) fn can_be_cut(&self) -> bool {
+        matches!(self, Output::File { .. })
+    }
+
+    /// Takes back all but the first `len` bytes.
+    pub(super) fn cut(&mut self, len: u64) -> Result<()> {
+        match self {
+            Output::File { temporary, target, .. } => {
+                let file = temporary.as_file_mut();
+                file.set_len(len)
+                    .and_then(|()| file.seek(SeekFrom::Start(len)))
+                    .map(drop)
+                    .map_err(|error| io_error("writing the output", Some(target), &error))
+            }
+            Output::Stream { .. } => {
+                Err(ErrorKind::Internal { reason: "a stream cannot be taken back".to_owned() }.into())
+            }
+        }
+    }
+
+    /// Adds two runs of bytes at the end, at once where that can be had.
+    pub(super) fn write_both(&mut self, first: &[u8], second: &[u8]) -> Result<()> {
+        let Output::File { temporary, target, .. } = self else {
+            self.write(first)?;
+            return self.write(second);
+        };
+        let file = temporary.as_file_mut();
+        let written = loop {
+            match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        let written = written.and_then(|written| {
+            let old = written.min(first.len());
+            file.write_all(&first[old..])?;
+            file.write_all(&second[written - old..])
+        });
+        written.map_err(|error| io_error("writing the output", Some(target), &error))
     }
 
     /// Adds bytes at the end.

@@ -23,7 +23,7 @@ use crate::drive::Cancel;
 use crate::fault::io_error;
 
 /// Bytes of a piece on its way.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// Decoded pieces of one layer that may wait to be hashed and spooled.
 const PIECES: usize = 4;
 /// Layers decoded at once at most: each holds its pieces and its window.
@@ -51,19 +51,40 @@ pub(crate) struct Workshop<'w> {
 
 /// Decodes all of them. Of several failures, the lowest layer's is told.
 pub(crate) fn decode(image: &LocalImage, workshop: &Workshop<'_>) -> Result<Vec<Decoded>> {
-    let mut order: Vec<usize> = (0..image.layers.len()).collect();
+    let decoded = decode_some(image, workshop, &|_| true)?;
+    Ok(decoded.into_iter().flatten().collect())
+}
+
+/// Decodes those that are wanted; `None` for the others. Of several failures, the lowest layer's is told.
+pub(crate) fn decode_some(
+    image: &LocalImage,
+    workshop: &Workshop<'_>,
+    wanted: &dyn Fn(usize) -> bool,
+) -> Result<Vec<Option<Decoded>>> {
+    let mut order: Vec<usize> = (0..image.layers.len()).filter(|layer| wanted(*layer)).collect();
     // The largest first, so that none is left over when all others are done.
     order.sort_by_key(|layer| std::cmp::Reverse(image.layers[*layer].descriptor.size));
+    in_lanes(image, workshop, order, &|job| job.run())
+}
+
+/// Does the same to several layers, in this order, some of them side by side. Of several failures, the lowest layer's is
+/// told.
+pub(super) fn in_lanes<T: Send>(
+    image: &LocalImage,
+    workshop: &Workshop<'_>,
+    order: Vec<usize>,
+    run: &(dyn Fn(&Job<'_>) -> Result<T> + Sync),
+) -> Result<Vec<Option<T>>> {
+    let wanted = order.len();
     let queue = Mutex::new(VecDeque::from(order));
-    let results: Mutex<Vec<Option<Result<Decoded>>>> =
-        Mutex::new((0..image.layers.len()).map(|_| None).collect());
+    let results: Mutex<Vec<Option<Result<T>>>> = Mutex::new((0..image.layers.len()).map(|_| None).collect());
     let stop = AtomicBool::new(false);
     let lane = || {
         while !stop.load(Ordering::Relaxed) {
             let Some(layer) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else { return };
             let diff_id = image.diff_ids.as_ref().and_then(|ids| ids.get(layer)).copied();
             let job = Job { workshop, layer, local: &image.layers[layer], diff_id, stop: &stop };
-            let result = job.run().map_err(|error| error.at(job.place()));
+            let result = run(&job).map_err(|error| error.at(job.place()));
             if result.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -72,7 +93,7 @@ pub(crate) fn decode(image: &LocalImage, workshop: &Workshop<'_>) -> Result<Vec<
             }
         }
     };
-    let lanes = workshop.jobs.min(LANES).min(image.layers.len());
+    let lanes = workshop.jobs.min(LANES).min(wanted);
     thread::scope(|scope| {
         for _ in 1..lanes {
             scope.spawn(lane);
@@ -80,49 +101,49 @@ pub(crate) fn decode(image: &LocalImage, workshop: &Workshop<'_>) -> Result<Vec<
         lane();
     });
     let results = results.into_inner().unwrap_or_default();
-    let mut decoded = Vec::with_capacity(results.len());
+    let mut done = Vec::with_capacity(results.len());
     let mut failure: Option<Error> = None;
     for result in results {
-        match result {
-            Some(Ok(layer)) => decoded.push(layer),
+        let result = match result {
+            Some(Ok(layer)) => Some(layer),
             // Those that were stopped because of another's failure have nothing to say.
             Some(Err(error)) if failure.as_ref().is_none_or(|known| known.code() == "cancelled") => {
                 failure = Some(error);
+                None
             }
-            Some(Err(_)) | None => {}
-        }
+            Some(Err(_)) | None => None,
+        };
+        done.push(result);
     }
     match failure {
         Some(error) => Err(error),
-        None if decoded.len() == image.layers.len() => Ok(decoded),
+        None if done.iter().flatten().count() == wanted => Ok(done),
         None => Err(ErrorKind::Internal { reason: "a layer was not decoded".to_owned() }.into()),
     }
 }
 
 /// One layer's.
-struct Job<'j> {
-    workshop: &'j Workshop<'j>,
-    layer: usize,
-    local: &'j LocalLayer,
-    diff_id: Option<Digest>,
+pub(super) struct Job<'j> {
+    pub(super) workshop: &'j Workshop<'j>,
+    pub(super) layer: usize,
+    pub(super) local: &'j LocalLayer,
+    pub(super) diff_id: Option<Digest>,
     stop: &'j AtomicBool,
 }
 
 /// A blob being read: what is hashed of it is what was decoded.
-struct Blob<'b> {
+pub(super) struct Blob<'b> {
     job: &'b Job<'b>,
     file: File,
     verifier: Verifier,
-    position: u64,
+    pub(super) position: u64,
     told: u64,
 }
 
 impl Blob<'_> {
     /// The next bytes, hashed; none at the end.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if self.job.stop.load(Ordering::Relaxed) || self.job.workshop.cancel.is_cancelled() {
-            return Err(ErrorKind::Cancelled {}.into());
-        }
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.job.go_on()?;
         let n = loop {
             match self.file.read(buffer) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -136,7 +157,7 @@ impl Blob<'_> {
     }
 
     /// Tells how far it is; not of the last bytes, which are not verified yet.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         let size = self.job.local.descriptor.size;
         if self.position >= self.told + (1 << 20) && self.position < size {
             self.told = self.position;
@@ -145,14 +166,14 @@ impl Blob<'_> {
     }
 
     /// What is wrong with the blob itself, if anything: that comes before what is wrong inside it.
-    fn verify_rest(mut self, buffer: &mut [u8]) -> Result<()> {
+    pub(super) fn verify_rest(mut self, buffer: &mut [u8]) -> Result<()> {
         while self.read(buffer)? > 0 {}
         self.verifier.finish().map(|_| ())
     }
 }
 
 /// Whether the fault is the content's, and not this machine's.
-fn is_content(error: &Error) -> bool {
+pub(super) fn is_content(error: &Error) -> bool {
     !matches!(
         error.kind(),
         ErrorKind::Cancelled { .. }
@@ -165,11 +186,25 @@ fn is_content(error: &Error) -> bool {
 }
 
 impl Job<'_> {
+    /// Whether the work is still wanted.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) || self.workshop.cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled {}.into());
+        }
+        Ok(())
+    }
+
+    /// Nobody needs the other layers any more.
+    pub(super) fn stop_all(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     fn place(&self) -> Place {
         Place { layer: Some(self.layer), blob: Some(self.local.descriptor.digest), ..Place::default() }
     }
 
-    fn run(&self) -> Result<Decoded> {
+    /// The blob, of which nothing is read yet.
+    pub(super) fn open(&self) -> Result<Blob<'_>> {
         let descriptor = &self.local.descriptor;
         let opening = |error| io_error("opening a layer", Some(&self.local.path), &error);
         let file = File::open(&self.local.path).map_err(opening)?;
@@ -177,13 +212,13 @@ impl Job<'_> {
         if actual != descriptor.size {
             return Err(ErrorKind::SizeMismatch { expected: descriptor.size, actual }.into());
         }
-        let mut blob = Blob {
-            job: self,
-            file,
-            verifier: Verifier::new(&NativeHashes, descriptor.digest, Some(descriptor.size)),
-            position: 0,
-            told: 0,
-        };
+        let verifier = Verifier::new(&NativeHashes, descriptor.digest, Some(descriptor.size));
+        Ok(Blob { job: self, file, verifier, position: 0, told: 0 })
+    }
+
+    fn run(&self) -> Result<Decoded> {
+        let descriptor = &self.local.descriptor;
+        let mut blob = self.open()?;
         let mut input = vec![0; PIECE];
         let n = blob.read(&mut input)?;
         let expected = Format::of_media_type(descriptor.media_type.as_str());
@@ -199,11 +234,11 @@ impl Job<'_> {
         Ok(decoded)
     }
 
-    fn scan(&self) -> Scan {
+    pub(super) fn scan(&self) -> Scan {
         Scan::new(self.layer, self.workshop.limits).with_blob(self.local.descriptor.digest)
     }
 
-    fn diff_algorithm(&self) -> Algorithm {
+    pub(super) fn diff_algorithm(&self) -> Algorithm {
         self.diff_id.map_or(Algorithm::Sha256, |id| id.algorithm())
     }
 

@@ -2,6 +2,7 @@
 //! hashed and checked on the way (L23).
 
 mod decode;
+mod flow;
 mod packed;
 pub(crate) mod pass;
 mod spool;
@@ -12,7 +13,8 @@ use wharfie_core::Digest;
 use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
 
-pub(crate) use self::decode::{Workshop, decode};
+pub(crate) use self::decode::{Workshop, decode, decode_some};
+pub(crate) use self::flow::{Flowed, Taker, flow};
 pub(crate) use self::packed::Packed;
 pub(crate) use self::spool::{Spool, check_space};
 

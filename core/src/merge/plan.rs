@@ -222,6 +222,11 @@ impl Plan {
         Ok((total, uses))
     }
 
+    /// Goes back to the beginning.
+    pub fn rewind(&mut self) {
+        self.cursor = Cursor::default();
+    }
+
     /// Compares what a draft of the same stack foretold, of which the first `written` bytes were written, with what this
     /// plan makes. Answers how many of those bytes hold, and puts the plan's position behind them: the output is to be
     /// shortened to so many, and [`Plan::next_op`] goes on from there.

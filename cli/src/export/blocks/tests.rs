@@ -55,7 +55,7 @@ fn a_cancel_waits_for_no_block() {
             }
         };
         // Two are being packed, one waits for them, and three were to come.
-        let error = write(stream(SLOW.0, &out), SLOW, 2, &cancel, &tell, |filler| {
+        let error = write(&mut stream(SLOW.0, &out), SLOW, 2, &cancel, &tell, |filler| {
             (0..6).try_for_each(|_| filler.write(&bytes))
         })
         .unwrap_err();
@@ -71,7 +71,7 @@ fn a_cancel_waits_for_no_block_when_all_are_on_their_way() {
     let [_, (_, bytes)] = data();
     let (cancel, out, when) = (Cancel::new(), Counted::default(), Cell::new(None));
     let error = thread::scope(|scope| {
-        write(stream(SLOW.0, &out), SLOW, 2, &cancel, &|_| (), |filler| {
+        write(&mut stream(SLOW.0, &out), SLOW, 2, &cancel, &|_| (), |filler| {
             (0..4).try_for_each(|_| filler.write(&bytes))?;
             let (asked, cancel) = (Duration::from_millis(100), &cancel);
             when.set(Some(Instant::now() + asked));
@@ -104,8 +104,8 @@ impl Write for Full {
 #[test]
 fn a_failure_stops_the_filler_and_is_what_is_told() {
     let [(_, bytes), _] = data();
-    let output = Output::open(Sink::Stream(Box::new(Full)), Format::Gzip).unwrap();
-    let error = write(output, (Format::Gzip, 1), 2, &Cancel::new(), &|_| (), |filler| {
+    let mut output = Output::open(Sink::Stream(Box::new(Full)), Format::Gzip).unwrap();
+    let error = write(&mut output, (Format::Gzip, 1), 2, &Cancel::new(), &|_| (), |filler| {
         loop {
             filler.write(&bytes)?;
         }
@@ -120,7 +120,8 @@ fn every_block_is_packed_as_one() {
     let level = (Format::Zstd, 1);
     let size = block_size(level.0, level.1);
     let out = Counted::default();
-    let written = write(stream(level.0, &out), level, 3, &Cancel::new(), &|_| (), |filler| {
+    let mut output = stream(level.0, &out);
+    let written = write(&mut output, level, 3, &Cancel::new(), &|_| (), |filler| {
         (0..3).try_for_each(|_| filler.write(&bytes[..size / 2 + 1]))
     })
     .unwrap();
@@ -128,5 +129,6 @@ fn every_block_is_packed_as_one() {
     let mut packer = zstd::bulk::Compressor::new(level.1).unwrap();
     packer.include_checksum(true).unwrap();
     let expected: usize = plain.chunks(size).map(|block| packer.compress(block).unwrap().len()).sum();
+    output.commit().unwrap();
     assert_eq!((written, out.0.load(Ordering::Relaxed)), (expected as u64, expected));
 }
