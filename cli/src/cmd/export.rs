@@ -60,6 +60,10 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     drop(progress);
     layers::warn(&report.warnings, &report.layers, console);
     select::warn(&report.unmatched, console);
+    if console.trace_level() > 0 {
+        let (drafted, all) = (Bytes(report.drafted), Bytes(report.tar_bytes));
+        console.trace(&format!("{drafted} of {all} were written while the layers were being decoded"));
+    }
     if arguments.json {
         console.json(&report_json(&opened, &local, &report));
         return Ok(());
@@ -123,6 +127,7 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "tarBytes": report.tar_bytes,
         "bytes": report.bytes,
         "copiedBytes": report.copied,
+        "draftedBytes": report.drafted,
         "seconds": report.elapsed.as_secs_f64(),
         "layers": layers::layers_json(image, &report.layers),
         "warnings": layers::warnings_json(&report.warnings),

@@ -1,6 +1,5 @@
 //! Layers to output while they are being decoded, as core's [`Draft`] foretells it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use wharfie_core::error::Result;
@@ -8,21 +7,18 @@ use wharfie_core::merge::{Draft, LayerIndex, Op, Options, Scan, Sketch};
 
 use super::fill::{Fill, Origin};
 use super::internal;
-use crate::layers::{Spool, Taker};
+use super::parked::Parked;
+use crate::layers::Taker;
 
 /// Takes the layers' bytes from the top and hands on what a draft makes of them.
 pub(super) struct Drafting<'d> {
     draft: Draft,
     fill: &'d mut dyn Fill,
-    temp_dir: &'d Path,
     /// An operation that reaches beyond the bytes that there are.
     op: Option<Op>,
     /// The end of what came, as far as it may begin an entry that is not known yet.
     carried: Vec<u8>,
-    /// Bodies of the front layer that no shown name has so far (L14): where they lie in the file, and where in
-    /// which layer.
-    kept: BTreeMap<u32, (u64, Origin)>,
-    parked: Option<Spool>,
+    parked: Parked<'d>,
     /// Bytes handed on.
     written: u64,
 }
@@ -32,11 +28,9 @@ impl<'d> Drafting<'d> {
         Drafting {
             draft: Draft::new(layers, options),
             fill,
-            temp_dir,
             op: None,
             carried: Vec::new(),
-            kept: BTreeMap::new(),
-            parked: None,
+            parked: Parked::new(temp_dir),
             written: 0,
         }
     }
@@ -75,43 +69,22 @@ impl<'d> Drafting<'d> {
                     }
                 }
                 Op::Spool { id, layer, from, to } => {
-                    self.park(at, piece, id, Origin { layer, offset: from }, to.min(end))?;
+                    let there = to.min(end);
+                    for (offset, bytes) in parts(&self.carried, at, piece, from, there)? {
+                        self.parked.add(id, Origin { layer, offset }, to - offset, bytes)?;
+                    }
                     if to > end {
                         self.op = Some(Op::Spool { id, layer, from: end, to });
                         break;
                     }
                 }
                 Op::Replay { id, from, to } => {
-                    let (Some(&(start, body)), Some(parked)) = (self.kept.get(&id), &self.parked) else {
-                        return Err(internal("a draft replays what it has not kept"));
-                    };
-                    let mut from = from;
-                    let mut buffer = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX).min(256 << 10)];
-                    while from < to {
-                        let n = buffer.len().min(usize::try_from(to - from).unwrap_or(usize::MAX));
-                        parked.read(&mut buffer[..n], start + from)?;
-                        self.fill.take(Origin { offset: body.offset + from, ..body }, &buffer[..n])?;
-                        from += n as u64;
-                        self.written += n as u64;
-                    }
+                    self.parked.replay(id, from, to, self.fill)?;
+                    self.written += to - from;
                 }
                 _ => return Err(internal("a draft has an operation that is not known here")),
             }
         }
-        Ok(())
-    }
-
-    /// Keeps a body for a link that may come.
-    fn park(&mut self, at: u64, piece: &[u8], id: u32, from: Origin, to: u64) -> Result<()> {
-        let mut parked = match self.parked.take() {
-            Some(parked) => parked,
-            None => Spool::new(self.temp_dir)?,
-        };
-        self.kept.entry(id).or_insert((parked.len(), from));
-        for (_, bytes) in parts(&self.carried, at, piece, from.offset, to)? {
-            parked.write(bytes)?;
-        }
-        self.parked = Some(parked);
         Ok(())
     }
 }
@@ -137,8 +110,7 @@ impl Taker for Drafting<'_> {
         self.carried.clear();
         self.drain(len, &[])?;
         self.op = None;
-        self.kept.clear();
-        self.parked = None;
+        self.parked.clear();
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod drafting;
 mod fill;
 mod output;
 mod splice;
+mod parked;
 mod straight;
 
 use std::collections::BTreeMap;
