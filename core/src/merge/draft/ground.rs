@@ -45,11 +45,21 @@ struct Spot {
     /// 1 + the layer that `own` is of: of other layers it means nothing.
     owner: u32,
     own: Own,
+    /// One of those below it, and the next one of those beside it; `NONE` where there is none.
+    child: u32,
+    beside: u32,
 }
 
 impl Spot {
-    const EMPTY: Spot =
-        Spot { hidden_by: 0, opaque_by: 0, shown: Shown::Nothing, owner: 0, own: Own::Nothing };
+    const EMPTY: Spot = Spot {
+        hidden_by: 0,
+        opaque_by: 0,
+        shown: Shown::Nothing,
+        owner: 0,
+        own: Own::Nothing,
+        child: NONE,
+        beside: NONE,
+    };
 }
 
 /// A directory on the way to a name.
@@ -112,6 +122,8 @@ impl Ground {
         let node = self.trie.child(parent, name, &self.limits).ok()?;
         if self.spots.len() <= node as usize {
             self.spots.resize(node as usize + 1, Spot::EMPTY);
+            let beside = core::mem::replace(&mut self.spot_mut(parent)?.child, node);
+            self.spot_mut(node)?.beside = beside;
         }
         Some(node)
     }
@@ -315,11 +327,13 @@ impl Ground {
                     closing.push(node);
                 }
                 if opaque > 0 {
-                    for child in self.trie.children(node) {
+                    let mut child = spot.child;
+                    while child != NONE {
                         if closes && matches!(self.spot(child).shown, Shown::Late { .. }) {
                             closing.push(child);
                         }
                         walk.push((child, opaque));
+                        child = self.spot(child).beside;
                     }
                 }
             }
