@@ -13,8 +13,8 @@ mod blocks;
 mod drafting;
 mod fill;
 mod output;
-mod splice;
 mod parked;
+mod splice;
 mod straight;
 
 use std::collections::BTreeMap;
@@ -189,12 +189,16 @@ pub fn export(
             blocks: spliced,
         },
     };
-    let drafts = !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
+    let drafts =
+        !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
     let made = if spliced {
         job.spliced(output)?
     } else {
-        let made =
-            if drafts && job.has_room(&output) { job.drafted(&mut output)? } else { job.indexed(&mut output)? };
+        let made = if drafts && job.has_room(&output) {
+            job.drafted(&mut output)?
+        } else {
+            job.indexed(&mut output)?
+        };
         if options.cancel.is_cancelled() {
             return Err(ErrorKind::Cancelled {}.into());
         }
@@ -260,7 +264,8 @@ impl Job<'_> {
         let dir = output.target().and_then(Path::parent).filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or(Path::new("."));
         // Layers tell what they are at least, if anything; few are more than four times what they are compressed.
-        let blobs = self.image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
+        let blobs =
+            self.image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.descriptor.size));
         let guess = blobs.saturating_mul(4);
         check_space(&self.image.layers, dir).is_ok()
             && fault::available_space(dir).is_none_or(|available| guess <= available)
