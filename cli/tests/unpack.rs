@@ -162,7 +162,7 @@ fn random_stacks_unpack_to_what_their_tars_say() {
                             mtime: Mtime { seconds: *seconds, nanos: nanos * 250_000_000 },
                             ..Metadata::default()
                         };
-                        if *what == "file" && size % 3 == 0 {
+                        if *what == "file" && size.is_multiple_of(3) {
                             metadata.xattrs.insert(b"user.size".to_vec(), size.to_le_bytes().to_vec());
                         }
                         let data = if *what == "file" { vec![number as u8; *size] } else { Vec::new() };

@@ -13,4 +13,5 @@ mod peers;
 mod platform;
 mod schema1;
 mod ship;
+mod unpack;
 mod view;
