@@ -129,7 +129,7 @@ fn splice(sources: &[Source], segments: &[Segment], piece: usize, early: bool) -
                     assert!(sources[source].plain[range.start as usize..range.end as usize] == bytes);
                     let mut from = bits.start;
                     while from < bits.end {
-                        let to = bits.end.min(from + piece as u64);
+                        let to = bits.end.min(from.saturating_add(piece as u64));
                         let packed = &sources[source].packed[(from / 8) as usize..];
                         let base = from / 8 * 8;
                         join.copy(Bits::new(packed, from - base, to - base), from == bits.start, &mut out);
