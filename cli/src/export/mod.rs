@@ -282,7 +282,7 @@ impl Job<'_> {
             layers.push(decoded.report);
         }
         let plan = Plan::new(resolver.finish()?, &self.options.merge)?;
-        self.from_spools(output, plan, spools, layers)
+        self.emit_whole(output, plan, spools, layers)
     }
 
     /// All layers decoded side by side, and what survives of their deflate blocks copied.
@@ -315,7 +315,7 @@ impl Job<'_> {
     }
 
     /// The whole plan from spools; those that it needs must be there.
-    fn from_spools(
+    fn emit_whole(
         &self,
         output: &mut Output,
         mut plan: Plan,
@@ -364,7 +364,7 @@ impl Job<'_> {
             let (_, uses) = plan.survey()?;
             self.fetch(&mut flowed, &uses)?;
             let (layers, spools) = flowed.into_iter().map(|layer| (layer.report, layer.spool)).unzip();
-            return self.from_spools(output, plan, spools, layers);
+            return self.emit_whole(output, plan, spools, layers);
         }
         let bytes = packed?;
         let Some((plan, flowed, tar_bytes, drafted)) = done else {

@@ -21,9 +21,6 @@ mod close;
 mod ground;
 mod sketch;
 
-#[cfg(test)]
-mod tests;
-
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
