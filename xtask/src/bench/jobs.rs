@@ -28,7 +28,8 @@ pub(super) struct Job {
 pub(super) struct Candidate {
     pub(super) name: &'static str,
     pub(super) script: &'static str,
-    /// Programs that it needs; `crane` and `peer` are looked for elsewhere too.
+    /// Programs that it needs (`crane` and `peer` are looked for elsewhere too); Wharfie's: a command, and perhaps an
+    /// option of it.
     pub(super) needs: &'static [&'static str],
     pub(super) takes: Takes,
     pub(super) gives: Gives,
@@ -347,7 +348,7 @@ pub(super) const JOBS: &[Job] = &[
             candidate("wharfie cat", &["cat"], Gives::Other, "exec \"$wharfie\" -q cat \"$image\" \"$top\""),
             candidate(
                 "wharfie cat --no-verify",
-                &["cat"],
+                &["cat --no-verify"],
                 Gives::Other,
                 "exec \"$wharfie\" -q cat --no-verify \"$image\" \"$top\"",
             ),

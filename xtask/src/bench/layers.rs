@@ -196,9 +196,13 @@ impl<'a> World<'a> {
                 "crane" => self.crane.is_some(),
                 "peer" => self.peer.is_some(),
                 command if candidate.name.starts_with("wharfie") && command != "taskset" => {
+                    let (command, option) = command.split_once(' ').unwrap_or((command, ""));
                     let help = Command::new(&self.wharfie).args([command, "--help"]).output();
-                    if !help.is_ok_and(|output| output.status.success()) {
-                        return Some(format!("this build has no `wharfie {command}`"));
+                    let has = help.is_ok_and(|output| {
+                        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(option)
+                    });
+                    if !has {
+                        return Some(format!("this build has no `wharfie {need}`"));
                     }
                     true
                 }
