@@ -50,8 +50,18 @@ pub(super) struct Row {
     suffix: u32,
     mode: u16,
     pub(super) kind: RowKind,
-    verbatim: bool,
-    renamed: bool,
+    form: Form,
+}
+
+/// What an entry's own bytes are worth to a tar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// They say what ours would.
+    Verbatim,
+    /// They say it in another way.
+    Other,
+    /// They name another path: a symlink of the same layer is in it (L3).
+    Renamed,
 }
 
 /// What few entries have.
@@ -255,8 +265,7 @@ impl LayerIndex {
             suffix: u32::try_from(suffix.len()).map_err(|_| entries(&self.limits))?,
             mode: u16::try_from(mode & 0o7777).unwrap_or_default(),
             kind,
-            verbatim: entry.verbatim && role == Role::Ordinary,
-            renamed: false,
+            form: if entry.verbatim && role == Role::Ordinary { Form::Verbatim } else { Form::Other },
         });
         self.last = name;
         Ok(())
@@ -390,20 +399,19 @@ impl LayerIndex {
     }
 
     pub(super) fn verbatim(&self, row: &Row) -> bool {
-        row.verbatim
+        row.form == Form::Verbatim
     }
 
     /// A name that led through a symlink of its layer is written anew.
     pub(super) fn renamed(&mut self, row: u32) {
         if let Some(row) = self.rows.get_mut(row as usize) {
-            row.verbatim = false;
-            row.renamed = true;
+            row.form = Form::Renamed;
         }
     }
 
     /// Whether a row's path is not where its name came to.
     pub(super) fn is_renamed(&self, row: u32) -> bool {
-        self.row(row).is_none_or(|row| row.renamed)
+        self.row(row).is_none_or(|row| row.form == Form::Renamed)
     }
 
     pub(super) fn counts(&self) -> &Counts {
