@@ -24,8 +24,9 @@ use super::spool::Spool;
 use super::{LayerReport, LocalImage};
 use crate::codec::{NativeCodecs, NativeHashes};
 
-/// Decoded pieces in all, those that wait for their layer's turn among them: 40 MiB.
-const PIECES: usize = 160;
+/// Decoded pieces in all, those that wait for their layer's turn among them: 24 MiB, so that with all that zstd needs an
+/// export stays below 96 MiB.
+const PIECES: usize = 96;
 /// Of these, pieces that only the front may use.
 const RESERVED: usize = 24;
 /// Pieces between two threads of a chain.
