@@ -20,3 +20,5 @@ mod random;
 mod stack;
 #[path = "merge/view.rs"]
 mod view;
+#[path = "merge/views.rs"]
+mod views;

@@ -14,6 +14,13 @@ mod model;
 #[path = "../../core/tests/merge/stack.rs"]
 #[allow(dead_code)]
 mod stack;
+#[path = "../../core/tests/merge/view.rs"]
+mod view;
+
+/// The names that `view` takes for plain.
+mod random {
+    pub(crate) const NAMES: &[&str] = &["a", "b", "c", "a-", "d"];
+}
 
 use model::chosen::Chosen;
 use stack::Item;
