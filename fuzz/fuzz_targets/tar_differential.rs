@@ -84,7 +84,10 @@ fn compare(data: &[u8]) {
         let mut theirs = match theirs {
             Ok(theirs) => theirs,
             Err(error) => {
-                assert!(may_fail(&error), "{error:?}: {:?}", std::error::Error::source(&error));
+                // Behind the last entry it misses the padding that we fill (L22).
+                let filled = ours.counts.of(Note::CutPadding) > 0 && expected.len() == 0;
+                let cut = filled && error.to_string().contains("unexpected EOF during skip");
+                assert!(cut || may_fail(&error), "{error:?}: {:?}", std::error::Error::source(&error));
                 return;
             }
         };
