@@ -13,6 +13,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::digest::Digest;
+use crate::name::Name;
 use crate::size::Bytes;
 
 /// What core's fallible functions answer.
@@ -722,7 +723,7 @@ impl fmt::Display for Error {
             part(f, "blob", blob)?;
         }
         if let Some(entry) = &place.entry {
-            part(f, "entry", &entry.escape_ascii())?;
+            part(f, "entry", &Name(entry))?;
         }
         if let Some(byte) = place.byte {
             part(f, "byte", &byte)?;

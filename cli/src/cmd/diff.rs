@@ -40,17 +40,7 @@ pub(super) fn run(arguments: &DiffArgs, console: &Console) -> Result<()> {
 }
 
 fn images(arguments: &DiffArgs, other: &str, console: &Console) -> Result<()> {
-    let image = &arguments.image;
-    let names = [&image.image[..], other];
-    let looked = look::look(
-        &names,
-        &image.from,
-        &arguments.platform,
-        &arguments.merge,
-        &arguments.select,
-        false,
-        console,
-    )?;
+    let looked = look::look(&[&arguments.look.image.image, other], &arguments.look, false, console)?;
     let [before, after] = &looked[..] else { return Ok(()) };
     let ids = [before.view.diff_ids(), after.view.diff_ids()];
     let mut difference = Difference::new((&before.view.tree, &ids[0]), (&after.view.tree, &ids[1]));
@@ -117,7 +107,7 @@ fn settle(
         Side { image: &before.image, progress: &shown[0] },
         Side { image: &after.image, progress: &shown[1] },
     ];
-    let options = look::options(&arguments.merge);
+    let options = look::options(&arguments.look.merge);
     let same = compare(&pairs, &sides, [&ids[0], &ids[1]], &options, &cancel)
         .map_err(|error| before.opened.failed(error, console))?;
     for (place, same) in places.into_iter().zip(same) {
@@ -216,7 +206,7 @@ fn line(change: &Change<'_>) -> String {
 fn detail(word: &str, before: Node<'_>, after: Node<'_>) -> String {
     let (old, new) = (before.metadata(), after.metadata());
     match word {
-        "kind" => format!("{} => {}", look::kind_word(before.kind()), look::kind_word(after.kind())),
+        "kind" => format!("{} => {}", before.kind().name(), after.kind().name()),
         "content" if before.size() != after.size() => {
             format!("content {} => {}", Bytes(before.size()), Bytes(after.size()))
         }
@@ -269,20 +259,12 @@ fn commands(looked: &Looked, count: usize) -> Result<Vec<Option<String>>> {
 }
 
 fn layers(arguments: &DiffArgs, console: &Console) -> Result<()> {
-    let image = &arguments.image;
-    if !(arguments.select.include.is_empty() && arguments.select.exclude.is_empty()) {
+    let select = &arguments.look.select;
+    if !(select.include.is_empty() && select.exclude.is_empty()) {
         let reason = "--layers counts whole layers: --include and --exclude are for two images".to_owned();
         return Err(ErrorKind::InvalidOption { reason }.into());
     }
-    let looked = look::look(
-        &[&image.image],
-        &image.from,
-        &arguments.platform,
-        &arguments.merge,
-        &arguments.select,
-        true,
-        console,
-    )?;
+    let looked = look::look(&[&arguments.look.image.image], &arguments.look, true, console)?;
     let Some(looked) = looked.first() else { return Ok(()) };
     let history = &looked.view.history;
     let commands = commands(looked, history.layers().len())?;
@@ -397,7 +379,7 @@ fn paths(layer: &LayerChange, output: &mut Gathered) -> Result<()> {
 }
 
 fn path_json(change: &PathChange) -> Value {
-    let version = |version: wharfie_core::merge::Version| json!({"type": look::kind_word(version.kind), "size": version.size, "layer": version.layer});
+    let version = |version: wharfie_core::merge::Version| json!({"type": version.kind.name(), "size": version.size, "layer": version.layer});
     json!({
         "change": letter(change).1,
         "path": to_json(&change.path),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::merge::{Options, Order};
+use wharfie_core::merge::Order;
 
 use super::args::{ExportArgs, FormatArg, OrderArg};
 use super::interrupt;
@@ -31,15 +31,11 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     let level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
     format.level(level)?;
     let cancel = Cancel::new();
-    let mut merge = Options::default();
+    let mut merge = select::options(&arguments.root)?;
     merge.order = match arguments.order {
         OrderArg::Stream => Order::Stream,
         OrderArg::Canonical => Order::Canonical,
     };
-    merge.keep_directory_symlink = arguments.keep_directory_symlink;
-    merge.mtime_max = arguments.mtime;
-    merge.selection = select::selection(&arguments.select)?;
-    merge.id_maps = select::id_maps(&arguments.owners)?;
     let options = ExportOptions {
         format,
         level,

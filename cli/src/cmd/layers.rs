@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use serde_json::{Map, Value, json};
 use wharfie_core::error::{Error, Result};
 use wharfie_core::merge::{WarningKind, Warnings};
+use wharfie_core::name::{Name, to_json};
 use wharfie_core::tar::Counts;
 
 use super::open::Opened;
@@ -82,12 +83,7 @@ pub(super) fn warn(warnings: &Warnings, layers: &[LayerReport], console: &Consol
         let count = shown.entry(warning.kind.code()).or_default();
         *count += 1;
         if *count <= SHOWN {
-            console.warn(&format!(
-                "layer {}, {}: {}",
-                warning.layer,
-                warning.path.escape_ascii(),
-                warning.kind
-            ));
+            console.warn(&format!("layer {}, {}: {}", warning.layer, Name(&warning.path), warning.kind));
         }
     }
     for kind in WarningKind::ALL {
@@ -126,7 +122,7 @@ pub(super) fn warnings_json(warnings: &Warnings) -> Vec<Value> {
         .map(|warning| {
             json!({
                 "code": warning.kind.code(), "layer": warning.layer,
-                "entry": warning.path.escape_ascii().to_string(), "byte": warning.byte,
+                "entry": to_json(&warning.path), "byte": warning.byte,
             })
         })
         .collect()

@@ -9,7 +9,7 @@ use wharfie_core::merge::{Links, Node, Options, mode_text, mtime_text};
 use wharfie_core::name::to_json;
 use wharfie_core::tar::Kind;
 
-use super::args::{FromArgs, MergeArgs, PlatformArgs, SelectArgs};
+use super::args::{LookArgs, MergeArgs};
 use super::interrupt;
 use super::layers::{self, Shown};
 use super::open::{self, Opened};
@@ -33,23 +33,20 @@ pub(super) fn options(merge: &MergeArgs) -> Options {
     options
 }
 
-/// Opens images and reads all their layers.
+/// Opens images, which need not be the one that the arguments name, and reads all their layers.
 pub(super) fn look(
     names: &[&str],
-    from: &FromArgs,
-    platform: &PlatformArgs,
-    merge: &MergeArgs,
-    selected: &SelectArgs,
+    arguments: &LookArgs,
     history: bool,
     console: &Console,
 ) -> Result<Vec<Looked>> {
-    let mut options = options(merge);
-    options.selection = select::selection(selected)?;
-    let platform = open::platform(platform.platform.as_deref())?;
+    let mut options = options(&arguments.merge);
+    options.selection = select::selection(&arguments.select)?;
+    let platform = open::platform(arguments.platform.platform.as_deref())?;
     let mut images = Vec::new();
     for name in names {
         let depth = open::options(PlatformChoice::One(platform.clone()), Depth::Layers);
-        let opened = open::open(name, from, depth, console)?;
+        let opened = open::open(name, &arguments.image.from, depth, console)?;
         let local = layers::local(&opened)?;
         images.push((opened, local));
     }
@@ -84,26 +81,13 @@ pub(super) fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
 
-/// The word for a kind.
-pub(super) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::File => "file",
-        Kind::Directory => "directory",
-        Kind::Symlink => "symlink",
-        Kind::HardLink => "hardlink",
-        Kind::CharDevice { .. } => "char",
-        Kind::BlockDevice { .. } => "block",
-        Kind::Fifo => "fifo",
-    }
-}
-
 /// Everything that is known of a path, for `--json`.
 pub(super) fn node_json(node: Node<'_>, links: &Links, image: &LocalImage) -> Value {
     let metadata = node.metadata();
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
     put("path", json!(to_json(&node.path())));
-    put("type", json!(kind_word(node.kind())));
+    put("type", json!(node.kind().name()));
     put("mode", json!(format!("{:04o}", metadata.mode)));
     put("modeText", json!(mode_text(node.kind(), metadata.mode)));
     put("uid", json!(metadata.uid));

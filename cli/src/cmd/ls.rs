@@ -12,10 +12,7 @@ use crate::console::{Bytes, Console};
 
 /// `ls IMAGE [PATH…]`
 pub(super) fn run(arguments: &LsArgs, console: &Console) -> Result<()> {
-    let image = &arguments.image;
-    let (platform, merge) = (&arguments.platform, &arguments.merge);
-    let looked =
-        look::look(&[&image.image], &image.from, platform, merge, &arguments.select, false, console)?;
+    let looked = look::look(&[&arguments.look.image.image], &arguments.look, false, console)?;
     let Some(looked) = looked.first() else { return Ok(()) };
     let tree = &looked.view.tree;
     let asked: Vec<&[u8]> = match &arguments.paths[..] {

@@ -1,11 +1,24 @@
-//! Which paths, and whose they become: what several commands ask alike.
+//! What the root is to be: what several commands ask alike.
 
 use serde_json::{Value, json};
 use wharfie_core::error::Result;
-use wharfie_core::merge::{IdMap, IdMaps, Pattern, Selection, Unmatched};
+use wharfie_core::merge::{IdMap, IdMaps, Options, Pattern, Selection, Unmatched};
 
-use super::args::{OwnerArgs, SelectArgs};
+use super::args::{OwnerArgs, RootArgs, SelectArgs};
 use crate::console::Console;
+
+/// What is asked of the root, in whatever it is written.
+///
+/// # Errors
+/// `invalid_pattern`, `invalid_id_map`.
+pub(super) fn options(arguments: &RootArgs) -> Result<Options> {
+    let mut options = Options::default();
+    options.keep_directory_symlink = arguments.merge.keep_directory_symlink;
+    options.mtime_max = arguments.mtime;
+    options.selection = selection(&arguments.select)?;
+    options.id_maps = id_maps(&arguments.owners)?;
+    Ok(options)
+}
 
 /// What `--include` and `--exclude` say.
 pub(super) fn selection(arguments: &SelectArgs) -> Result<Selection> {
@@ -20,7 +33,7 @@ pub(super) fn selection(arguments: &SelectArgs) -> Result<Selection> {
 }
 
 /// What `--uid-map` and `--gid-map` say.
-pub(super) fn id_maps(arguments: &OwnerArgs) -> Result<IdMaps> {
+fn id_maps(arguments: &OwnerArgs) -> Result<IdMaps> {
     let mut maps = IdMaps::default();
     maps.uid = IdMap::new(arguments.uid_map.iter().copied())?;
     maps.gid = IdMap::new(arguments.gid_map.iter().copied())?;

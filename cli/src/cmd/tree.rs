@@ -32,10 +32,7 @@ impl Branches {
 
 /// `tree IMAGE [PATH]`
 pub(super) fn run(arguments: &TreeArgs, console: &Console) -> Result<()> {
-    let image = &arguments.image;
-    let (platform, merge) = (&arguments.platform, &arguments.merge);
-    let looked =
-        look::look(&[&image.image], &image.from, platform, merge, &arguments.select, false, console)?;
+    let looked = look::look(&[&arguments.look.image.image], &arguments.look, false, console)?;
     let Some(looked) = looked.first() else { return Ok(()) };
     let tree = &looked.view.tree;
     let start =
@@ -51,7 +48,7 @@ pub(super) fn run(arguments: &TreeArgs, console: &Console) -> Result<()> {
         while let Some((node, level)) = open.pop() {
             output.json(&json!({
                 "path": to_json(&node.path()),
-                "type": look::kind_word(node.kind()),
+                "type": node.kind().name(),
                 "bytes": sizes.bytes(node),
                 "files": sizes.files(node),
                 "depth": level,

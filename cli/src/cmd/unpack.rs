@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice};
 use wharfie_core::error::{ErrorKind, Result};
-use wharfie_core::merge::{Lack, Lacks, OnUnsupported, Options};
+use wharfie_core::merge::{Lack, Lacks, OnUnsupported};
+use wharfie_core::name::{Name, to_json};
 
 use super::args::{UnpackArgs, UnsupportedArg};
 use super::interrupt;
@@ -18,11 +19,7 @@ use crate::unpack::{Report, UnpackOptions, check_permission, unpack};
 /// `unpack IMAGE DIR`
 pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     let cancel = Cancel::new();
-    let mut merge = Options::default();
-    merge.keep_directory_symlink = arguments.keep_directory_symlink;
-    merge.mtime_max = arguments.mtime;
-    merge.selection = select::selection(&arguments.select)?;
-    merge.id_maps = select::id_maps(&arguments.owners)?;
+    let merge = select::options(&arguments.root)?;
     if arguments.rootless && !merge.id_maps.is_empty() {
         let reason =
             "--rootless leaves all owners to you: it goes with neither --uid-map nor --gid-map".to_owned();
@@ -85,8 +82,8 @@ fn warn(lacks: &Lacks, console: &Console) {
             .filter(|lacking| lacking.lack == *lack)
             .take(SHOWN)
             .map(|lacking| {
-                let detail = lacking.detail.iter().map(|detail| format!(" {}", detail.escape_ascii()));
-                format!("{}{}", lacking.path.escape_ascii(), detail.collect::<String>())
+                let detail = lacking.detail.iter().map(|detail| format!(" {}", Name(detail)));
+                format!("{}{}", Name(&lacking.path), detail.collect::<String>())
             })
             .collect();
         let more = if count > first.len() as u64 { ", …" } else { "" };
@@ -101,8 +98,8 @@ fn lacking_json(lacks: &Lacks) -> Value {
         let entries: Vec<Value> = entries
             .map(|lacking| {
                 json!({
-                    "entry": lacking.path.escape_ascii().to_string(),
-                    "detail": lacking.detail.as_ref().map(|detail| detail.escape_ascii().to_string()),
+                    "entry": to_json(&lacking.path),
+                    "detail": lacking.detail.as_deref().map(to_json),
                 })
             })
             .collect();

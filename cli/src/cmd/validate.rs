@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use wharfie_core::client::{Depth, PlatformChoice, PulledImage};
 use wharfie_core::codec::{Codec as _, Codecs, Decoder, Format, Needs};
 use wharfie_core::digest::{Algorithm, Hasher, Hashes, Verifier};
-use wharfie_core::error::{Error, ErrorKind, Place, Result};
+use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
+use wharfie_core::merge::{check_diff_id, check_layer_count};
 use wharfie_core::{Digest, Limits};
 
 use super::args::ValidateArgs;
@@ -131,13 +132,10 @@ fn documents(opened: &Opened, image: &PulledImage, checks: &mut Vec<Check>, blob
     let mut diff_ids = Vec::new();
     match (opened.config(image), &image.config) {
         (Ok(config), Some(descriptor)) => {
-            let (layers, listed) = (image.layers.len() as u64, config.diff_ids.len() as u64);
-            let result = if layers == listed {
-                Ok(format!("digest and form hold; {listed} diff_ids for {layers} layers"))
-            } else {
-                let kind = ErrorKind::LayerCountMismatch { diff_ids: listed, layers };
-                Err(Error::from(kind).in_blob(descriptor.digest))
-            };
+            let (layers, listed) = (image.layers.len(), config.diff_ids.len());
+            let result = check_layer_count(Some(listed), layers)
+                .map(|()| format!("digest and form hold; {listed} diff_ids for {layers} layers"))
+                .map_err(|error| error.in_blob(descriptor.digest));
             diff_ids = config.diff_ids;
             checks.push(Check { what: format!("config{of}"), digest: descriptor.digest, result });
         }
@@ -308,11 +306,8 @@ impl<'a> Content<'a> {
         let mut found = Vec::new();
         for (algorithm, hasher) in self.hashers {
             let actual = hasher.finish();
-            if let Some(expected) =
-                expected.iter().find(|digest| digest.algorithm() == algorithm && **digest != actual)
-            {
-                let kind = ErrorKind::DiffIdMismatch { expected: *expected, actual };
-                return Err(Error::from(kind).at(Place::default()));
+            for expected in expected.iter().filter(|digest| digest.algorithm() == algorithm) {
+                check_diff_id(Some(*expected), actual)?;
             }
             found.push(actual.to_string());
         }

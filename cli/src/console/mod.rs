@@ -11,6 +11,7 @@ use std::time::Instant;
 use serde_json::json;
 use wharfie_core::Error;
 use wharfie_core::error::Fact;
+use wharfie_core::name::to_json;
 
 use bars::Bars;
 pub use clean::clean;
@@ -233,7 +234,7 @@ pub fn error_json(error: &Error) -> serde_json::Value {
     put("image", place.image.as_ref().map(|image| json!(image)));
     put("layer", place.layer.map(|layer| json!(layer)));
     put("blob", place.blob.map(|blob| json!(blob.to_string())));
-    put("entry", place.entry.as_ref().map(|entry| json!(entry.escape_ascii().to_string())));
+    put("entry", place.entry.as_ref().map(|entry| json!(to_json(entry))));
     put("byte", place.byte.map(|byte| json!(byte)));
     put("url", place.url.as_ref().map(|url| json!(url)));
     put("path", place.path.as_ref().map(|path| json!(path)));

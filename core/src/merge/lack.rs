@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
+use crate::name::Name;
+
 macro_rules! lacks {
     ($($(#[doc = $doc:literal])* $kind:ident = $code:literal, $text:literal);* $(;)?) => {
         /// What cannot be held as it is.
@@ -138,9 +140,9 @@ impl Lacks {
             for (at, lacking) in first.by_ref().take(3).enumerate() {
                 let sep = if at == 0 { "" } else { ", " };
                 let path: &[u8] = if lacking.path.is_empty() { b"/" } else { &lacking.path };
-                let _ = write!(words, "{sep}{}", path.escape_ascii());
+                let _ = write!(words, "{sep}{}", Name(path));
                 if let Some(detail) = &lacking.detail {
-                    let _ = write!(words, " {}", detail.escape_ascii());
+                    let _ = write!(words, " {}", Name(detail));
                 }
             }
             words.push_str(if *count > 3 { ", …)" } else { ")" });

@@ -9,6 +9,7 @@ use super::resolve::{A_DIRECTORY, Alone, NOTHING_THERE, Resolver, alone};
 use super::tree::{FOLLOWED, Node, Origin, Tree, not_there};
 use super::trie::ROOT;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::Name;
 use crate::tar::{Kind, Metadata, SparseMap};
 
 /// What a path is, and where: a copy, so that the indexes can be let go.
@@ -33,6 +34,23 @@ pub struct Found {
     pub stored: u64,
     /// Where they lie in the content, if the file is stored sparsely (L17).
     pub sparse: Option<SparseMap>,
+}
+
+impl Found {
+    /// A directory of which nothing else is known.
+    fn directory(path: Vec<u8>) -> Found {
+        Found {
+            path,
+            kind: Kind::Directory,
+            metadata: None,
+            size: 0,
+            link: Vec::new(),
+            inode: None,
+            data_at: 0,
+            stored: 0,
+            sparse: None,
+        }
+    }
 }
 
 /// What is known of a path by the layers supplied so far.
@@ -164,17 +182,7 @@ impl Lookup {
         }
         match self.walk(path)? {
             Walked::Need(path) => Ok(Answer::Need { layer, path }),
-            Walked::Directory(path) => Ok(Answer::Found(Found {
-                path: path.join(&b'/'),
-                kind: Kind::Directory,
-                metadata: None,
-                size: 0,
-                link: Vec::new(),
-                inode: None,
-                data_at: 0,
-                stored: 0,
-                sparse: None,
-            })),
+            Walked::Directory(path) => Ok(Answer::Found(Found::directory(path.join(&b'/')))),
             Walked::Leaf(path, read, index, row) => match self.bound(read, index, row)? {
                 Ok((index, row)) => Ok(Answer::Found(of_row(path.join(&b'/'), index, row))),
                 Err(path) => Ok(Answer::Need { layer, path }),
@@ -230,7 +238,7 @@ impl Lookup {
             };
             followed += 1;
             if followed > FOLLOWED {
-                let path = path.escape_ascii().to_string();
+                let path = Name(path).to_string();
                 return Err(ErrorKind::InvalidPath { path, reason: "its symlinks loop".into() }.into());
             }
             at.pop();
@@ -287,7 +295,7 @@ impl Lookup {
             let Some(node) = layer.open.wants.get(&row) else { return Ok(Ok((index, row))) };
             let target = layer.trie.path(*node);
             let fail = |reason: &str| -> Error {
-                let target = target.escape_ascii().to_string();
+                let target = Name(&target).to_string();
                 let kind = ErrorKind::InvalidHardLink { target, reason: reason.to_string() };
                 Error::from(kind).at(index.place(row))
             };
@@ -330,20 +338,8 @@ fn lexical(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn of_row(path: Vec<u8>, index: &LayerIndex, row: u32) -> Found {
-    let Some(fields) = index.row(row) else {
-        // Rows come from this index alone.
-        return Found {
-            path,
-            kind: Kind::Directory,
-            metadata: None,
-            size: 0,
-            link: Vec::new(),
-            inode: None,
-            data_at: 0,
-            stored: 0,
-            sparse: None,
-        };
-    };
+    // Rows come from this index alone.
+    let Some(fields) = index.row(row) else { return Found::directory(path) };
     Found {
         path,
         kind: index.kind(fields),

@@ -14,6 +14,7 @@ use super::trie::{NONE, ROOT, Slot, Trie};
 use super::warning::{WarningKind, Warnings};
 use super::whiteout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::name::Name;
 use crate::tar::Counts;
 
 /// Bytes of symlink targets that each entry may cost before `Limits::symlink_bytes` counts.
@@ -474,7 +475,7 @@ impl Resolver {
             };
             followed += 1;
             if followed > FOLLOWED {
-                let path = path.escape_ascii().to_string();
+                let path = Name(path).to_string();
                 return Err(ErrorKind::InvalidPath { path, reason: "its symlinks loop".into() }.into());
             }
             let target = self.stack.row(inode).map_or(&[][..], |(layer, row)| layer.link(row));
@@ -563,7 +564,7 @@ impl Resolver {
     }
 
     fn unbound(&self, layer: usize, row: u32, reason: &str) -> Error {
-        let target = self.target(layer, row).escape_ascii().to_string();
+        let target = Name(&self.target(layer, row)).to_string();
         ErrorKind::InvalidHardLink { target, reason: reason.to_string() }.into()
     }
 

@@ -366,7 +366,7 @@ impl Tree {
             if node.kind() == Kind::Symlink {
                 followed += 1;
                 if followed > FOLLOWED {
-                    let path = alloc::format!("{}", path.escape_ascii());
+                    let path = Name(path).to_string();
                     return Err(ErrorKind::InvalidPath { path, reason: "its symlinks loop".into() }.into());
                 }
                 let link = node.link();

@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::error::{ErrorKind, Result};
+use crate::name::Name;
 
 /// What every whiteout begins with.
 pub(super) const PREFIX: &[u8] = b".wh.";
@@ -68,7 +69,7 @@ pub(super) fn below_whiteout(parts: &[&[u8]]) -> crate::Error {
 
 fn invalid(parts: &[&[u8]], reason: &str) -> crate::Error {
     let path: Vec<u8> = parts.join(&b'/');
-    ErrorKind::InvalidPath { path: path.escape_ascii().to_string(), reason: reason.to_string() }.into()
+    ErrorKind::InvalidPath { path: Name(&path).to_string(), reason: reason.to_string() }.into()
 }
 
 #[cfg(test)]

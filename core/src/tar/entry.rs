@@ -87,6 +87,22 @@ pub enum Kind {
     Fifo,
 }
 
+impl Kind {
+    /// The word for it in JSON, and wherever a program reads it, in every host: `file`, `directory`, `symlink`,
+    /// `hardlink`, `char`, `block`, `fifo`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Symlink => "symlink",
+            Kind::HardLink => "hardlink",
+            Kind::CharDevice { .. } => "char",
+            Kind::BlockDevice { .. } => "block",
+            Kind::Fifo => "fifo",
+        }
+    }
+}
+
 /// What survives of a file besides its name and content (L15).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
+use crate::name::Name;
 
 /// The parts of `name` below the root, in order; none for the root itself.
 ///
@@ -12,10 +13,8 @@ use crate::limits::Limits;
 /// above the root or holds a NUL is `invalid_path`; one beyond `path_bytes` or `path_depth` is `limit_exceeded`.
 pub fn normalize<'a>(name: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>> {
     check_length(name, limits)?;
-    let invalid = |reason: &str| ErrorKind::InvalidPath {
-        path: name.escape_ascii().to_string(),
-        reason: reason.to_string(),
-    };
+    let invalid =
+        |reason: &str| ErrorKind::InvalidPath { path: Name(name).to_string(), reason: reason.to_string() };
     if name.contains(&0) {
         return Err(invalid("it holds a NUL").into());
     }
