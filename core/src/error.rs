@@ -562,6 +562,23 @@ impl Error {
         self.0.kind.code()
     }
 
+    /// Whether the fault lies inside the bytes that were read: not with this machine, not with who stopped the work, and
+    /// not in that they are other bytes than their digest or size says.
+    ///
+    /// Who meets such a fault in a blob reads the blob to its end before he tells of it: bytes that are not the right
+    /// ones can be wrong in any way, so that a digest or size that does not hold comes first (L23).
+    pub fn is_content(&self) -> bool {
+        !matches!(
+            self.0.kind,
+            ErrorKind::Cancelled { .. }
+                | ErrorKind::NoSpace { .. }
+                | ErrorKind::LocalIo { .. }
+                | ErrorKind::PermissionDenied { .. }
+                | ErrorKind::DigestMismatch { .. }
+                | ErrorKind::SizeMismatch { .. }
+        )
+    }
+
     /// What the user can do, where there is something: one sentence without the word `hint`.
     pub fn hint(&self) -> Option<String> {
         match self.0.kind {

@@ -14,10 +14,10 @@ mod drafting;
 mod fill;
 mod output;
 mod parked;
+mod shelf;
 mod splice;
 mod straight;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::num::NonZeroUsize;
@@ -25,23 +25,24 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharfie_core::codec::Format;
+use wharfie_core::codec::{Block, Format};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{
-    Draft, LayerUse, Op, Options, Order, Plan, Resolver, Tree, Unmatched, Warnings, check_layer_count,
+    Draft, LayerUse, Options, Order, Plan, Resolver, Tree, Unmatched, Warnings, check_layer_count,
 };
 use wharfie_core::tar::Counts;
 
 use self::drafting::Drafting;
 use self::fill::Fill;
 use self::output::Output;
+use self::shelf::Shelf;
 use self::splice::Written;
 use self::straight::Straight;
 use crate::drive::Cancel;
 use crate::fault;
 use crate::layers::{
-    Flowed, LayerReport, LocalImage, Progress, Spool, Workshop, check_space, decode, decode_some,
-    default_temp_dir, flow,
+    Decoded, Flowed, Keep, LayerReport, LocalImage, Packed, Progress, Spool, Workshop, check_space, decode,
+    decode_some, default_temp_dir, flow,
 };
 
 /// What is chosen about an export.
@@ -178,16 +179,7 @@ pub fn export(
         options,
         level,
         temp_dir: &temp_dir,
-        jobs,
-        progress,
-        workshop: Workshop {
-            limits: &options.merge.limits,
-            temp_dir: &temp_dir,
-            cancel: &options.cancel,
-            progress,
-            jobs,
-            blocks: spliced,
-        },
+        workshop: Workshop { limits: &options.merge.limits, cancel: &options.cancel, progress, jobs },
     };
     let drafts =
         !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
@@ -240,8 +232,6 @@ struct Job<'j> {
     options: &'j ExportOptions,
     level: i32,
     temp_dir: &'j Path,
-    jobs: usize,
-    progress: &'j dyn Progress,
     workshop: Workshop<'j>,
 }
 
@@ -253,6 +243,13 @@ struct Made {
     bytes: u64,
     copied: u64,
     drafted: u64,
+}
+
+/// A layer that was decoded, without its index.
+struct Shelved {
+    spool: Spool,
+    packed: Option<(Packed, Vec<Block>)>,
+    report: LayerReport,
 }
 
 impl Job<'_> {
@@ -273,43 +270,47 @@ impl Job<'_> {
 
     /// All layers decoded side by side into spools first.
     fn indexed(&self, output: &mut Output) -> Result<Made> {
+        let (plan, shelved) = self.decode(false)?;
+        let (spools, layers) = shelved.into_iter().map(|layer| (Some(layer.spool), layer.report)).unzip();
+        self.emit_whole(output, plan, spools, layers)
+    }
+
+    /// All layers decoded side by side, and the plan of what comes of them.
+    fn decode(&self, blocks: bool) -> Result<(Plan, Vec<Shelved>)> {
         check_space(&self.image.layers, self.temp_dir)?;
         let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
-        let (mut spools, mut layers) = (Vec::new(), Vec::new());
-        for decoded in decode(self.image, &self.workshop)? {
-            resolver.supply(decoded.index)?;
-            spools.push(Some(decoded.spool));
-            layers.push(decoded.report);
+        let mut shelved = Vec::with_capacity(self.image.layers.len());
+        let keep = Keep { temp_dir: self.temp_dir, blocks };
+        for Decoded { index, spool, packed, report } in decode(self.image, &self.workshop, keep)? {
+            resolver.supply(index)?;
+            shelved.push(Shelved { spool, packed, report });
         }
-        let plan = Plan::new(resolver.finish()?, &self.options.merge)?;
-        self.emit_whole(output, plan, spools, layers)
+        Ok((Plan::new(resolver.finish()?, &self.options.merge)?, shelved))
     }
 
     /// All layers decoded side by side, and what survives of their deflate blocks copied.
     fn spliced(&self, output: Output) -> Result<Made> {
-        check_space(&self.image.layers, self.temp_dir)?;
-        let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
+        let (mut plan, shelved) = self.decode(true)?;
         let (mut spools, mut layers) = (Vec::new(), Vec::new());
         let (mut packed, mut tables) = (Vec::new(), Vec::new());
-        for decoded in decode(self.image, &self.workshop)? {
-            resolver.supply(decoded.index)?;
-            spools.push(Some(decoded.spool));
-            layers.push(decoded.report);
-            let (blob, table) = decoded.packed.unzip();
+        for layer in shelved {
+            spools.push(Some(layer.spool));
+            layers.push(layer.report);
+            let (blob, table) = layer.packed.unzip();
             packed.push(blob);
             tables.push(table.unwrap_or_default());
         }
-        let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
         let (tar_bytes, _) = plan.survey()?;
         let mut shelf = Shelf::new(spools);
-        let tell = |position| self.progress.written(position, tar_bytes);
+        let tell = |position| self.workshop.progress.written(position, tar_bytes);
         let freed = self.options.merge.order == Order::Stream;
-        let written = splice::write(output, &packed, self.jobs, &self.options.cancel, &tell, |filler| {
-            for (layer, table) in tables.into_iter().enumerate() {
-                filler.blocks(layer, &table);
-            }
-            shelf.emit_all(&mut plan, filler, freed)
-        })?;
+        let written =
+            splice::write(output, &packed, self.workshop.jobs, &self.options.cancel, &tell, |filler| {
+                for (layer, table) in tables.into_iter().enumerate() {
+                    filler.blocks(layer, &table);
+                }
+                shelf.emit_all(&mut plan, filler, freed)
+            })?;
         let Written { bytes, copied } = written;
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied, drafted: 0 })
     }
@@ -331,11 +332,12 @@ impl Job<'_> {
             }
         }
         let mut shelf = Shelf::new(spools);
-        let tell = |position| self.progress.written(position, tar_bytes);
+        let tell = |position| self.workshop.progress.written(position, tar_bytes);
         let packing = (self.options.format, self.level);
-        let bytes = blocks::write(output, packing, self.jobs, &self.options.cancel, &tell, |filler| {
-            shelf.emit_all(&mut plan, filler, freed)
-        })?;
+        let bytes =
+            blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &tell, |filler| {
+                shelf.emit_all(&mut plan, filler, freed)
+            })?;
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted: 0 })
     }
 
@@ -347,17 +349,18 @@ impl Job<'_> {
         let packing = (self.options.format, self.level);
         let mut done = None;
         let mut rest = None;
-        let packed = blocks::write(output, packing, self.jobs, &self.options.cancel, &|_| (), |filler| {
-            let (mut plan, written, held, mut flowed) = self.draft(filler)?;
-            if held < written {
-                // Blocks cannot be taken back in part.
-                rest = Some((plan, flowed));
-                return Err(fill::stopped());
-            }
-            let tar_bytes = held + self.finish(&mut plan, &mut flowed, filler)?;
-            done = Some((plan, flowed, tar_bytes, held));
-            Ok(())
-        });
+        let packed =
+            blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &|_| (), |filler| {
+                let (mut plan, written, held, mut flowed) = self.draft(filler)?;
+                if held < written {
+                    // Blocks cannot be taken back in part.
+                    rest = Some((plan, flowed));
+                    return Err(fill::stopped());
+                }
+                let tar_bytes = held + self.finish(&mut plan, &mut flowed, filler)?;
+                done = Some((plan, flowed, tar_bytes, held));
+                Ok(())
+            });
         if let Some((mut plan, mut flowed)) = rest {
             output.cut(0)?;
             plan.rewind();
@@ -370,7 +373,7 @@ impl Job<'_> {
         let Some((plan, flowed, tar_bytes, drafted)) = done else {
             return Err(internal("blocks were written and none were made"));
         };
-        self.progress.written(tar_bytes, tar_bytes);
+        self.workshop.progress.written(tar_bytes, tar_bytes);
         let layers = flowed.into_iter().map(|layer| layer.report).collect();
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted })
     }
@@ -386,7 +389,7 @@ impl Job<'_> {
         let mut straight = Straight::new(output, held, cancel);
         self.finish(&mut plan, &mut flowed, &mut straight)?;
         let bytes = straight.finish()?;
-        self.progress.written(bytes, bytes);
+        self.workshop.progress.written(bytes, bytes);
         let layers = flowed.into_iter().map(|layer| layer.report).collect();
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes: bytes, bytes, copied: 0, drafted: held })
     }
@@ -395,7 +398,7 @@ impl Job<'_> {
     fn draft(&self, fill: &mut dyn Fill) -> Result<(Plan, u64, u64, Vec<Flowed>)> {
         let count = self.image.layers.len();
         let mut drafting = Drafting::new(count, &self.options.merge, self.temp_dir, fill);
-        let flowed = flow(self.image, &self.workshop, &mut drafting)?;
+        let flowed = flow(self.image, &self.workshop, self.temp_dir, &mut drafting)?;
         let (sketch, written, indexes) = drafting.finish();
         let mut resolver = Resolver::new(count, &self.options.merge)?;
         for index in indexes {
@@ -428,15 +431,9 @@ impl Job<'_> {
         let missing = self.image.layers.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
         check_space(&missing.map(|(layer, _)| layer.clone()).collect::<Vec<_>>(), self.temp_dir)?;
         // They have been told of once.
-        let workshop = Workshop {
-            limits: &self.options.merge.limits,
-            temp_dir: self.temp_dir,
-            cancel: &self.options.cancel,
-            progress: &(),
-            jobs: self.jobs,
-            blocks: false,
-        };
-        let decoded = decode_some(self.image, &workshop, &|layer| wanted.get(layer) == Some(&true))?;
+        let workshop = Workshop { progress: &(), ..self.workshop };
+        let keep = Keep { temp_dir: self.temp_dir, blocks: false };
+        let decoded = decode_some(self.image, &workshop, keep, &|layer| wanted.get(layer) == Some(&true))?;
         for (layer, decoded) in flowed.iter_mut().zip(decoded) {
             if let Some(decoded) = decoded {
                 layer.spool = Some(decoded.spool);
@@ -467,78 +464,6 @@ fn check_output_space(
     }
     let error = Error::from(ErrorKind::NoSpace { needed, available: Some(available) });
     Err(error.at_path(target.display().to_string()))
-}
-
-/// The decoded layers, as long as they are wanted.
-struct Shelf {
-    spools: Vec<Option<Spool>>,
-    /// What a plan wants again later: where it is, and how long.
-    kept: BTreeMap<u32, (usize, u64, u64)>,
-    /// How many of these are in each layer.
-    waiting: Vec<usize>,
-}
-
-impl Shelf {
-    fn new(spools: Vec<Option<Spool>>) -> Shelf {
-        let waiting = vec![0; spools.len()];
-        Shelf { spools, kept: BTreeMap::new(), waiting }
-    }
-
-    /// Does what a plan has left.
-    fn emit_all(&mut self, plan: &mut Plan, filler: &mut dyn Fill, free: bool) -> Result<()> {
-        while let Some(op) = plan.next_op()? {
-            self.emit(op, filler, free)?;
-        }
-        Ok(())
-    }
-
-    fn emit(&mut self, op: Op, filler: &mut dyn Fill, free: bool) -> Result<()> {
-        match op {
-            Op::Write(bytes) => filler.write(&bytes),
-            Op::Zero { len } => filler.zeros(len),
-            Op::Copy { layer, from, to } => {
-                filler.copy(layer, self.spool(layer)?, from, to)?;
-                if free {
-                    self.free_above(layer);
-                }
-                Ok(())
-            }
-            Op::Spool { id, layer, from, to } => {
-                // Any range can be read at any time here, so it is enough to know where it is.
-                self.kept.insert(id, (layer, from, to - from));
-                self.waiting[layer] += 1;
-                Ok(())
-            }
-            Op::Replay { id, from, to } => {
-                let Some(&(layer, start, len)) = self.kept.get(&id) else {
-                    return Err(internal("a plan replays what it has not kept"));
-                };
-                filler.copy(layer, self.spool(layer)?, start + from, start + to)?;
-                if to == len {
-                    self.kept.remove(&id);
-                    self.waiting[layer] -= 1;
-                }
-                Ok(())
-            }
-            _ => Err(internal("a plan has an operation that is not known here")),
-        }
-    }
-
-    fn spool(&self, layer: usize) -> Result<&Spool> {
-        self.spools
-            .get(layer)
-            .and_then(Option::as_ref)
-            .ok_or_else(|| internal("a plan reads a layer that is gone"))
-    }
-
-    /// In stream order a plan goes down through the layers: those above, unless something in them waits, are through.
-    fn free_above(&mut self, layer: usize) {
-        for (spool, waiting) in self.spools.iter_mut().zip(&self.waiting).skip(layer + 1) {
-            if *waiting == 0 {
-                *spool = None;
-            }
-        }
-    }
 }
 
 fn internal(reason: &str) -> Error {

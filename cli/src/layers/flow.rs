@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,15 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 use wharfie_core::Digest;
-use wharfie_core::codec::{Codec as _, Decoder, Format, FormatMismatch, Needs};
+use wharfie_core::codec::{Codec as _, Format, FormatMismatch, Needs};
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{LayerIndex, Scan, check_diff_id};
 
-use super::decode::{Blob, Job, PIECE, Workshop, in_lanes, is_content};
+use super::job::{Blob, Job, PIECE, Workshop, in_lanes};
 use super::spool::Spool;
 use super::{LayerReport, LocalImage};
-use crate::codec::{NativeCodecs, NativeHashes};
+use crate::codec::NativeHashes;
 
 /// Decoded pieces in all, those that wait for their layer's turn among them: 24 MiB, so that with all that zstd needs an
 /// export stays below 96 MiB.
@@ -53,10 +54,12 @@ pub(crate) struct Flowed {
     pub(crate) spool: Option<Spool>,
 }
 
-/// Decodes all of them, from the top. Of several failures, the lowest layer's is told, and the taker's before them.
+/// Decodes all of them, from the top. Of several failures, the lowest layer's is told, and the taker's before them. Layers
+/// that nobody takes are kept in `temp_dir`, in files without a name.
 pub(crate) fn flow(
     image: &LocalImage,
     workshop: &Workshop<'_>,
+    temp_dir: &Path,
     taker: &mut dyn Taker,
 ) -> Result<Vec<Flowed>> {
     let pieces = Pieces::default();
@@ -64,6 +67,7 @@ pub(crate) fn flow(
         left: AtomicUsize::new(image.layers.len()),
         taker: Mutex::new((taker, None)),
         pieces: &pieces,
+        temp_dir,
     };
     let order = (0..image.layers.len()).rev().collect();
     let flowed = in_lanes(image, workshop, order, &|job| Lane { job, stage: &stage }.run());
@@ -81,6 +85,7 @@ struct Stage<'s> {
     /// Who takes the bytes, and what went wrong there: that is no layer's fault.
     taker: Mutex<(&'s mut dyn Taker, Option<Error>)>,
     pieces: &'s Pieces,
+    temp_dir: &'s Path,
 }
 
 /// The pieces of all layers.
@@ -159,18 +164,8 @@ impl<'l> Lane<'l, '_> {
     fn run(&self) -> Result<Flowed> {
         let job = self.job;
         let descriptor = &job.local.descriptor;
-        let mut blob = job.open()?;
-        let mut input = vec![0; PIECE];
-        let n = blob.read(&mut input)?;
-        input.truncate(n);
-        let format = match Format::detect(&input[..n.min(Format::MAGIC_BYTES)]) {
-            Ok(format) => format,
-            Err(error) => {
-                blob.verify_rest(&mut vec![0; PIECE])?;
-                return Err(error);
-            }
-        };
-        let expected = Format::of_media_type(descriptor.media_type.as_str());
+        let (blob, input) = job.open()?;
+        let (blob, format) = blob.format(&input)?;
         // One hash serves for both where the blob is the tar.
         let hasher = (format != Format::Identity || job.diff_algorithm() != descriptor.digest.algorithm())
             .then(|| Hasher::new(&NativeHashes, job.diff_algorithm()));
@@ -183,12 +178,12 @@ impl<'l> Lane<'l, '_> {
         let (read, mismatch, diff_id, kept) = thread::scope(|scope| {
             let reader = scope.spawn(move || read(blob, input, packed, &empty));
             let inflater = scope.spawn(move || match format {
-                Format::Identity => self.pass(&chunks, &back, &inflated, expected),
-                _ => self.inflate(&chunks, &back, &inflated, expected),
+                Format::Identity => self.pass(&chunks, &back, &inflated),
+                _ => self.inflate(&chunks, &back, &inflated),
             });
             let hasher = scope.spawn(move || hash(hasher, &plain, &hashed));
             let kept = self.keep(&pieces, &mut held);
-            if kept.as_ref().is_err_and(|error| !is_content(error)) {
+            if kept.as_ref().is_err_and(|error| !error.is_content()) {
                 job.stop_all();
             }
             // Ends those that are not through.
@@ -198,7 +193,7 @@ impl<'l> Lane<'l, '_> {
         let panicked = |_| Error::from(ErrorKind::Internal { reason: "a thread has panicked".to_owned() });
         // What is wrong with the blob itself comes before what is wrong inside it.
         match (&kept, read.map_err(panicked)?) {
-            (Err(error), _) if !is_content(error) => {}
+            (Err(error), _) if !error.is_content() => {}
             (_, Err(error)) => return Err(error),
             _ => {}
         }
@@ -221,7 +216,7 @@ impl<'l> Lane<'l, '_> {
         self.with_taker(|taker| taker.end(index, tar_bytes))?;
         self.stage.left.store(job.layer, Ordering::Release);
         self.stage.pieces.changed.notify_all();
-        job.workshop.progress.decoded(job.layer, descriptor.size, descriptor.size);
+        job.tell_verified();
         Ok(Flowed { report: LayerReport { diff_id, tar_bytes, format, mismatch }, spool })
     }
 
@@ -231,9 +226,8 @@ impl<'l> Lane<'l, '_> {
         chunks: &Receiver<Vec<u8>>,
         back: &SyncSender<Vec<u8>>,
         to: &SyncSender<Piece<'l>>,
-        expected: Option<Format>,
     ) -> Result<Option<FormatMismatch>> {
-        let mut decoder = Decoder::new(&NativeCodecs, expected, self.job.workshop.limits);
+        let mut decoder = self.job.decoder();
         let mut piece: Option<(Piece<'l>, usize)> = None;
         loop {
             let chunk = chunks.recv().ok();
@@ -278,20 +272,18 @@ impl<'l> Lane<'l, '_> {
         chunks: &Receiver<Vec<u8>>,
         back: &SyncSender<Vec<u8>>,
         to: &SyncSender<Piece<'l>>,
-        expected: Option<Format>,
     ) -> Result<Option<FormatMismatch>> {
-        let mut any = false;
+        let mut len = 0;
         for mut chunk in chunks {
             let mut piece = self.piece()?;
-            any |= !chunk.is_empty();
+            len += chunk.len() as u64;
             std::mem::swap(&mut piece.bytes, &mut chunk);
             if to.send(piece).is_err() {
                 return Ok(None);
             }
             let _ = back.try_send(chunk);
         }
-        let expected = expected.filter(|expected| *expected != Format::Identity && any);
-        Ok(expected.map(|expected| FormatMismatch { expected, actual: Format::Identity }))
+        Ok(self.job.mismatch_of_plain(len))
     }
 
     /// A piece to be filled, when there is one for this layer.
@@ -344,7 +336,7 @@ impl<'l> Lane<'l, '_> {
             })?;
             if !wanted {
                 if at == 0 {
-                    held.spool = Some(Spool::new(self.job.workshop.temp_dir)?);
+                    held.spool = Some(Spool::new(self.stage.temp_dir)?);
                 }
                 if let Some(spool) = &mut held.spool {
                     spool.write(&piece)?;
@@ -387,7 +379,7 @@ fn read(mut blob: Blob<'_>, first: Vec<u8>, to: SyncSender<Vec<u8>>, back: &Rece
         blob.tell();
     }
     drop(to);
-    blob.verify_rest(&mut chunk)
+    blob.verify_rest()
 }
 
 /// Hashes what comes and hands it on.

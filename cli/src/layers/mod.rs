@@ -1,8 +1,12 @@
-//! The layers of an image on this disk: all decoded side by side, each once, into unnamed temporary files, and scanned,
-//! hashed and checked on the way (L23).
+//! The layers of an image on this disk, read and decoded, each once, and hashed and checked on the way (L23).
+//!
+//! - [`decode`]: all side by side, scanned, into unnamed temporary files.
+//! - [`flow`]: from the top, scanned, their bytes handed on as they come.
+//! - [`pass`]: those that are asked for, each to a reader of its own.
 
 mod decode;
 mod flow;
+mod job;
 mod packed;
 pub(crate) mod pass;
 mod spool;
@@ -13,8 +17,9 @@ use wharfie_core::Digest;
 use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
 
-pub(crate) use self::decode::{Workshop, decode, decode_some};
+pub(crate) use self::decode::{Decoded, Keep, decode, decode_some};
 pub(crate) use self::flow::{Flowed, Taker, flow};
+pub(crate) use self::job::Workshop;
 pub(crate) use self::packed::Packed;
 pub(crate) use self::spool::{Spool, check_space};
 

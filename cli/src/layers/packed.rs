@@ -1,13 +1,14 @@
-//! The blobs of compressed layers, to be read by ranges.
+//! The blobs of layers, to be read by ranges.
 
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use wharfie_core::codec::Format;
 use wharfie_core::error::Result;
 
 use super::LocalLayer;
-use super::spool::read_exact_at;
+use super::spool::{Spool, read_at, read_exact_at};
 use crate::fault::io_error;
 
 /// The blob of a layer, open.
@@ -25,12 +26,31 @@ impl Packed {
     pub(crate) fn open(layer: &LocalLayer) -> Result<Packed> {
         let file = File::open(&layer.path)
             .map_err(|error| io_error("opening a layer", Some(&layer.path), &error))?;
-        Ok(Packed::of_file(file, layer))
+        Ok(Packed { file, path: layer.path.clone() })
     }
 
-    /// The file that it has been read from.
-    pub(super) fn of_file(file: File, layer: &LocalLayer) -> Packed {
-        Packed { file, path: layer.path.clone() }
+    /// How many bytes there are.
+    ///
+    /// # Errors
+    /// `local_io`.
+    pub(super) fn len(&self) -> Result<u64> {
+        let metadata =
+            self.file.metadata().map_err(|error| io_error("opening a layer", Some(&self.path), &error))?;
+        Ok(metadata.len())
+    }
+
+    /// Fills some of `buffer` from byte `offset` on; nothing at the end. Answers how much.
+    ///
+    /// # Errors
+    /// `local_io`.
+    pub(super) fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let read = loop {
+            match read_at(&self.file, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        read.map_err(|error| io_error("reading a layer", Some(&self.path), &error))
     }
 
     /// Fills `buffer` from byte `offset` on.
@@ -46,5 +66,10 @@ impl Packed {
     pub(crate) fn is_gzip(&self) -> bool {
         let mut magic = [0; 2];
         self.read(&mut magic, 0).is_ok() && matches!(Format::detect(&magic), Ok(Format::Gzip))
+    }
+
+    /// The same as the decoded layer that it is where it is not compressed, `len` bytes of it.
+    pub(super) fn into_spool(self, len: u64) -> Spool {
+        Spool::of_file(self.file, self.path, len)
     }
 }

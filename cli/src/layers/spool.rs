@@ -26,9 +26,9 @@ impl Spool {
         Ok(Spool { file, path: dir.to_owned(), len: 0 })
     }
 
-    /// The blob itself, of a layer that is not compressed.
-    pub(crate) fn of_blob(file: File, layer: &LocalLayer) -> Spool {
-        Spool { file, path: layer.path.clone(), len: layer.descriptor.size }
+    /// The first bytes of a file that is there.
+    pub(super) fn of_file(file: File, path: PathBuf, len: u64) -> Spool {
+        Spool { file, path, len }
     }
 
     /// Adds bytes at the end.
@@ -51,6 +51,17 @@ impl Spool {
     }
 }
 
+/// What there is from `offset` on, and nothing of where the file stood before.
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
 #[cfg(unix)]
 pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
@@ -59,7 +70,7 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 #[cfg(windows)]
 pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+        match read_at(file, buffer, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
                 buffer = &mut buffer[n..];

@@ -18,7 +18,7 @@ use super::target::Target;
 use super::write::Site;
 use super::{Report, UnpackOptions};
 use crate::fault::io_error;
-use crate::layers::{LocalImage, Progress, Workshop, check_space, decode, default_temp_dir};
+use crate::layers::{Keep, LocalImage, Progress, Workshop, check_space, decode, default_temp_dir};
 
 /// Descriptors that are left for everything else.
 const SPARE: usize = 64;
@@ -37,17 +37,11 @@ pub(super) fn unpack(
     let target = Target::make(path)?;
     check_space(&image.layers, &temp_dir)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let workshop = Workshop {
-        limits: &options.merge.limits,
-        temp_dir: &temp_dir,
-        cancel: &options.cancel,
-        progress,
-        jobs,
-        blocks: false,
-    };
+    let workshop = Workshop { limits: &options.merge.limits, cancel: &options.cancel, progress, jobs };
+    let keep = Keep { temp_dir: &temp_dir, blocks: false };
     let mut resolver = Resolver::new(image.layers.len(), &options.merge)?;
     let (mut spools, mut layers) = (Vec::new(), Vec::new());
-    for decoded in decode(image, &workshop)? {
+    for decoded in decode(image, &workshop, keep)? {
         resolver.supply(decoded.index)?;
         spools.push(decoded.spool);
         layers.push(decoded.report);
