@@ -2,14 +2,24 @@
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code)]
+#[path = "../../core/tests/merge/corpus.rs"]
+mod corpus;
+#[allow(dead_code)]
 #[path = "../../core/tests/merge/model.rs"]
 mod model;
+#[allow(dead_code)]
+#[path = "../../core/tests/merge/random.rs"]
+mod random;
 #[allow(dead_code)]
 #[path = "../../core/tests/merge/stack.rs"]
 mod stack;
 
+#[path = "unpack/held.rs"]
+mod held;
 #[path = "unpack/hostile.rs"]
 mod hostile;
+#[path = "unpack/stacks.rs"]
+mod stacks;
 #[path = "unpack/target.rs"]
 mod target;
 #[path = "unpack/unsuited.rs"]
@@ -102,98 +112,6 @@ fn on_disk(root: &Path, like: &Tree) -> Tree {
         assert_eq!((root.mode, root.mtime), (0o755, (0, 0)), "an implied root (L4)");
     }
     tree
-}
-
-#[test]
-fn random_stacks_unpack_to_what_their_tars_say() {
-    use proptest::prelude::*;
-    use proptest::test_runner::{Config, TestRunner};
-    if !tools::root("random stacks on disk") {
-        return;
-    }
-    let cases = std::env::var("WHARFIE_STACKS").map_or(150, |cases| cases.parse().unwrap());
-    let name = || prop::sample::select(vec!["a", "b", "c", "d-", "\u{e9}"]);
-    let path = move || prop::collection::vec(name(), 1..4).prop_map(|parts| parts.join("/"));
-    let links = vec!["a", "b/c", "../a", "/a/b", "/", "..", "../../../etc", "nowhere"];
-    let what = move || {
-        prop_oneof![
-            4 => Just(("file", "")),
-            3 => Just(("dir", "")),
-            1 => Just(("fifo", "")),
-            1 => Just(("device", "")),
-            2 => Just(("whiteout", "")),
-            1 => Just(("opaque", "")),
-            2 => prop::sample::select(links.clone()).prop_map(|link| ("symlink", link)),
-            2 => prop::sample::select(vec!["a", "b", "c", "a/b", "b/c", "a/b/c"]).prop_map(|link| ("link", link)),
-        ]
-    };
-    let modes = prop::sample::select(vec![0o644_u32, 0o755, 0o600, 0o000, 0o4755, 0o2755, 0o1777, 0o6711]);
-    let draft = (path(), what(), modes, 0..3_u32, -2_000_i64..2_000, 0..3_u32, 0..700_usize);
-    let layers = prop::collection::vec(prop::collection::vec(draft, 0..9), 1..5);
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let met = std::cell::RefCell::new((0_u32, 0_u32));
-    let scene = Scene::new();
-    let result = TestRunner::new(config).run(&(layers, any::<bool>()), |(layers, keep)| {
-        let mut number = 0_u32;
-        let tars: Vec<Vec<u8>> = layers
-            .iter()
-            .map(|layer| {
-                let items: Vec<Item> = layer
-                    .iter()
-                    .map(|(path, (what, link), mode, owner, seconds, nanos, size)| {
-                        number += 1;
-                        let (parent, name) = path.rsplit_once('/').map_or(("", &path[..]), |it| it);
-                        let below =
-                            |name: &str| format!("{parent}/{name}").trim_start_matches('/').to_owned();
-                        let (path, kind) = match *what {
-                            "dir" => (path.clone(), Kind::Directory),
-                            "fifo" => (path.clone(), Kind::Fifo),
-                            "device" => (path.clone(), Kind::CharDevice { major: 1, minor: number }),
-                            "symlink" => (path.clone(), Kind::Symlink),
-                            "link" => (path.clone(), Kind::HardLink),
-                            "whiteout" => (below(&format!(".wh.{name}")), Kind::File),
-                            "opaque" => (below(".wh..wh..opq"), Kind::File),
-                            _ => (path.clone(), Kind::File),
-                        };
-                        let mut metadata = Metadata {
-                            mode: *mode,
-                            uid: owner * 1_000,
-                            gid: owner * 7,
-                            mtime: Mtime { seconds: *seconds, nanos: nanos * 250_000_000 },
-                            ..Metadata::default()
-                        };
-                        if *what == "file" && size.is_multiple_of(3) {
-                            metadata.xattrs.insert(b"user.size".to_vec(), size.to_le_bytes().to_vec());
-                        }
-                        let data = if *what == "file" { vec![number as u8; *size] } else { Vec::new() };
-                        Item { path: path.into_bytes(), kind, link: link.as_bytes().to_vec(), metadata, data }
-                    })
-                    .collect();
-                stack::tar(&items)
-            })
-            .collect();
-        let mut merge = Options::default();
-        merge.keep_directory_symlink = keep;
-        match flattened(&tars, &merge) {
-            Ok(expected) => {
-                scene.unpack(&tars, |options| options.merge = merge).unwrap();
-                tree::assert_same(("disk", &on_disk(&scene.root(), &expected)), ("tar", &expected));
-                fs::remove_dir_all(scene.root()).unwrap();
-                met.borrow_mut().0 += 1;
-            }
-            Err(expected) => {
-                let error = scene.unpack(&tars, |options| options.merge = merge).unwrap_err();
-                assert_eq!(error.code(), expected.code());
-                met.borrow_mut().1 += 1;
-            }
-        }
-        assert_eq!(scene.beside(), [""; 0], "nothing is left beside the target");
-        Ok(())
-    });
-    result.unwrap();
-    let (good, bad) = met.into_inner();
-    println!("{good} stacks unpacked, {bad} refused");
-    assert!(good * 5 > cases);
 }
 
 /// Everything that a directory can hold, in an image of two layers.

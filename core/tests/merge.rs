@@ -18,6 +18,8 @@ mod output;
 mod random;
 #[path = "merge/stack.rs"]
 mod stack;
+#[path = "merge/thousands.rs"]
+mod thousands;
 #[path = "merge/view.rs"]
 mod view;
 #[path = "merge/views.rs"]

@@ -9,7 +9,7 @@ use super::directory::DirectoryPlan;
 use super::lack::{Lack, Lacks};
 use super::tree::{Node, NodeId};
 use crate::error::{Error, ErrorKind, Place, Result};
-use crate::tar::{Kind, Metadata, Mtime};
+use crate::tar::{Kind, Metadata, Mtime, acl};
 
 /// What happens to what a file system cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,7 +117,8 @@ impl Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attributes {
-    /// What is to be set; of attributes only those that can be.
+    /// What is to be set; of attributes only those that can be: not those that the file system refuses, nor ACLs that
+    /// contradict the mode, nor ACLs and file capabilities that are none to Linux.
     pub metadata: Metadata,
     /// Whether the owner is to be set: else it is left as the system gives it.
     pub sets_owner: bool,
@@ -276,6 +277,8 @@ impl DirectoryPlan {
             let holder = if it.as_file { Holder::File } else { Holder::of(kind) };
             it.metadata.xattrs.retain(|name, _| !holding.refused_xattrs.contains(&(holder, name.clone())));
         }
+        let mode = it.metadata.mode & 0o777;
+        it.metadata.xattrs.retain(|name, value| is_sound(name, value, mode));
         Ok(it)
     }
 
@@ -338,7 +341,9 @@ impl DirectoryPlan {
                 Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
                     let detail = Some(format!("{major}:{minor}").into_bytes());
                     if self.rootless {
-                        accepted.add(Lack::Device, || node.path(), detail);
+                        if !self.is_later_name(id) {
+                            accepted.add(Lack::Device, || node.path(), detail);
+                        }
                         None
                     } else {
                         let held = holding.devices.is_some_and(|most| major <= most.0 && minor <= most.1);
@@ -409,6 +414,19 @@ impl DirectoryPlan {
         let holding = &self.holding;
         let nanos = i128::from(mtime.seconds) * 1_000_000_000 + i128::from(mtime.nanos);
         holding.mtime_seconds.contains(&mtime.seconds) && nanos % i128::from(holding.mtime_step.max(1)) == 0
+    }
+}
+
+/// Whether an attribute that Linux reads itself is one that it takes, beside this mode.
+///
+/// An ACL and the mode are one: where they contradict each other no file can have both, and the mode stays.
+fn is_sound(name: &[u8], value: &[u8], mode: u32) -> bool {
+    match name {
+        b"system.posix_acl_access" => acl::permissions(value) == Some(mode),
+        b"system.posix_acl_default" => acl::permissions(value).is_some(),
+        // `security/commoncap.c`, `validheader`.
+        b"security.capability" => matches!((value.len(), value.get(3)), (20, Some(2)) | (24, Some(3))),
+        _ => true,
     }
 }
 

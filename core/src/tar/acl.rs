@@ -72,6 +72,43 @@ pub(crate) fn map_xattr<E>(
     Ok(Some(to_value(mapped)))
 }
 
+/// The permissions that a mode has beside an access ACL of this value: its owner's, its mask's or else its group's, and
+/// those of others. `None` where Linux takes the value for no ACL (`posix_acl_valid` in `fs/posix_acl.c`).
+pub(crate) fn permissions(value: &[u8]) -> Option<u32> {
+    let entries = value.strip_prefix(&2u32.to_le_bytes())?.chunks_exact(8);
+    if !entries.remainder().is_empty() {
+        return None;
+    }
+    let (mut last, mut mode, mut named) = (0, 0, false);
+    for entry in entries {
+        let [t0, t1, p0, p1, id @ ..] = entry else { return None };
+        let (tag, permissions) = (u16::from_le_bytes([*t0, *t1]), u16::from_le_bytes([*p0, *p1]));
+        let repeats = matches!(tag, USER | GROUP);
+        let follows = match tag {
+            USER_OBJ => last == 0,
+            USER => matches!(last, USER_OBJ | USER),
+            GROUP_OBJ => matches!(last, USER_OBJ | USER),
+            GROUP => matches!(last, GROUP_OBJ | GROUP),
+            MASK => matches!(last, GROUP_OBJ | GROUP),
+            OTHER => last == MASK || (!named && last == GROUP_OBJ),
+            _ => false,
+        };
+        if !follows || permissions > 7 || (repeats && id == NO_ID.to_le_bytes()) {
+            return None;
+        }
+        let permissions = u32::from(permissions);
+        match tag {
+            USER_OBJ => mode |= permissions << 6,
+            GROUP_OBJ => mode |= permissions << 3,
+            MASK => mode = mode & !0o070 | permissions << 3,
+            OTHER => mode |= permissions,
+            _ => named = true,
+        }
+        last = tag;
+    }
+    (last == OTHER).then_some(mode)
+}
+
 /// Entries of tag, number and permissions in the form of the xattr.
 fn to_value(mut entries: Vec<(u16, u32, u16)>) -> Vec<u8> {
     entries.sort_unstable();
@@ -153,6 +190,48 @@ mod tests {
             assert_eq!(to_xattr(text).unwrap(), expected, "{}", text.escape_ascii());
         }
         assert_eq!(to_xattr(b"user::rwx,group::r-x,other::---").unwrap().len(), 4 + 3 * 8);
+    }
+
+    #[test]
+    fn modes_beside_them() {
+        let of = |text: &[u8]| permissions(&to_xattr(text).unwrap());
+        assert_eq!(of(b"user::rwx,group::r-x,other::---"), Some(0o750));
+        assert_eq!(of(b"user::rwx,group::r-x,mask::-w-,other::--x"), Some(0o721));
+        assert_eq!(of(b"u::rw-,u:1:rwx,u:2:r,g::r--,g:50:r,m:rwx,other::r--"), Some(0o674));
+        let entry = |tag: u16, permissions: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let value = |entries: &[(u16, u16, u32)]| {
+            let entries: Vec<_> = entries.iter().map(|it| entry(it.0, it.1, it.2)).collect();
+            [&[2, 0, 0, 0][..], &entries.concat()].concat()
+        };
+        let whole = [(USER_OBJ, 7, NO_ID), (GROUP_OBJ, 5, NO_ID), (OTHER, 4, NO_ID)];
+        assert_eq!(permissions(&value(&whole)), Some(0o754));
+        for at in 0..whole.len() {
+            let (mut fewer, mut twice, mut odd) = (whole.to_vec(), whole.to_vec(), whole.to_vec());
+            fewer.remove(at);
+            twice.insert(at, whole[at]);
+            odd[at].1 = 8;
+            let unordered = [&whole[at..], &whole[..at]].concat();
+            for bad in [&fewer, &twice, &odd, &unordered] {
+                assert!(permissions(&value(bad)).is_none() || *bad == whole, "{bad:?}");
+            }
+        }
+        // Those with names have a mask, and a name that is one.
+        let named = |id: u32, mask: Option<u16>| {
+            let mut all = whole.to_vec();
+            all.insert(1, (USER, 6, id));
+            if let Some(mask) = mask {
+                all.insert(3, (MASK, mask, NO_ID));
+            }
+            permissions(&value(&all))
+        };
+        assert_eq!((named(9, Some(2)), named(9, None), named(NO_ID, Some(2))), (Some(0o724), None, None));
+        let whole = value(&whole);
+        for cut in 0..whole.len() {
+            assert_eq!(permissions(&whole[..cut]), None, "{cut}");
+        }
+        assert_eq!(permissions(&[&[1, 0, 0, 0], &whole[4..]].concat()), None);
     }
 
     #[test]
