@@ -20,6 +20,8 @@ mod random;
 mod stack;
 #[path = "merge/thousands.rs"]
 mod thousands;
+#[path = "merge/untouched.rs"]
+mod untouched;
 #[path = "merge/view.rs"]
 mod view;
 #[path = "merge/views.rs"]

@@ -17,6 +17,7 @@ mod parked;
 mod shelf;
 mod splice;
 mod straight;
+mod untouched;
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
@@ -120,6 +121,8 @@ pub struct Report {
     pub copied: u64,
     /// Bytes of the tar that were written while the layers were still being decoded.
     pub drafted: u64,
+    /// Whether the output is the only layer's blob, bit for bit, since that is just what was asked for.
+    pub untouched: bool,
     /// From the bottom.
     pub layers: Vec<LayerReport>,
     /// What was odd about the stack (L3, L6, L10, L15, L16).
@@ -183,7 +186,12 @@ pub fn export(
     };
     let drafts =
         !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
-    let made = if spliced {
+    let passed = job.untouched(&mut output)?;
+    let untouched = passed.is_some();
+    let made = if let Some(made) = passed {
+        output.commit()?;
+        made
+    } else if spliced {
         job.spliced(output)?
     } else {
         let made = if drafts && job.has_room(&output) {
@@ -206,6 +214,7 @@ pub fn export(
         bytes,
         copied,
         drafted,
+        untouched,
         layers,
         warnings: tree.warnings().clone(),
         counts: *tree.counts(),

@@ -1,7 +1,7 @@
 //! Where the bytes go, and how a name is only given to what is whole.
 
 use std::fs::{self, File};
-use std::io::{IoSlice, Seek as _, SeekFrom, Write};
+use std::io::{self, IoSlice, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -16,6 +16,9 @@ use crate::unfinished::{self, Entered};
 /// Bytes of a compressed stream that are held back to the very end: the last ones of a gzip member's trailer or of a zstd
 /// frame's checksum, so that a stream without them ends inside a member or frame, however many were written.
 const HELD_BACK_OF_BLOCK: usize = 4;
+
+/// Bytes of a file that go to a stream at once.
+const COPIED: usize = 256 << 10;
 
 /// An open output.
 pub(super) enum Output {
@@ -39,7 +42,7 @@ impl Output {
         // Through a link, what it leads to is replaced, as with any other tool.
         let existing = match fs::metadata(&path) {
             Ok(metadata) => Some(metadata),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(opening(error)),
         };
         let target = match &existing {
@@ -121,7 +124,7 @@ impl Output {
         let file = temporary.as_file_mut();
         let written = loop {
             match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result,
             }
         };
@@ -150,6 +153,29 @@ impl Output {
                 writer.write_all(now).map_err(failed)?;
                 held.extend_from_slice(later);
                 Ok(())
+            }
+        }
+    }
+
+    /// Adds what comes of a file, by the kernel alone where that can be had. Answers how much.
+    pub(super) fn copy(&mut self, from: &mut io::Take<&File>) -> Result<u64> {
+        match self {
+            Output::File { temporary, target, .. } => io::copy(from, temporary.as_file_mut())
+                .map_err(|error| io_error("copying to the output", Some(target), &error)),
+            Output::Stream { .. } => {
+                let mut buffer = vec![0; COPIED];
+                let mut copied = 0;
+                loop {
+                    let read = match from.read(&mut buffer) {
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                        read => read.map_err(|error| io_error("reading a layer", None, &error))?,
+                    };
+                    if read == 0 {
+                        return Ok(copied);
+                    }
+                    self.write(&buffer[..read])?;
+                    copied += read as u64;
+                }
             }
         }
     }

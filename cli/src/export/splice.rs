@@ -211,7 +211,8 @@ pub(super) fn fits(image: &LocalImage, options: &ExportOptions) -> bool {
     if options.format != Format::Gzip || options.level.is_some() {
         return false;
     }
-    let is_gzip = |layer: &LocalLayer| Packed::open(layer).is_ok_and(|blob| blob.is_gzip());
+    let is_gzip =
+        |layer: &LocalLayer| Packed::open(layer).is_ok_and(|blob| blob.format() == Some(Format::Gzip));
     let (mut gzip, mut total) = (0_u64, 0_u64);
     for layer in &image.layers {
         total = total.saturating_add(layer.descriptor.size);

@@ -62,10 +62,11 @@ impl Packed {
             .map_err(|error| io_error("reading a layer", Some(&self.path), &error))
     }
 
-    /// Whether it is gzip by its magic (L20); not if it cannot be read.
-    pub(crate) fn is_gzip(&self) -> bool {
-        let mut magic = [0; 2];
-        self.read(&mut magic, 0).is_ok() && matches!(Format::detect(&magic), Ok(Format::Gzip))
+    /// The compression by its magic (L20), if it can be read and has one that is known.
+    pub(crate) fn format(&self) -> Option<Format> {
+        let mut magic = [0; Format::MAGIC_BYTES];
+        let n = self.read_some(&mut magic, 0).ok()?;
+        Format::detect(&magic[..n]).ok()
     }
 
     /// The same as the decoded layer that it is where it is not compressed, `len` bytes of it.

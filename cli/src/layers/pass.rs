@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use wharfie_core::Limits;
+use wharfie_core::codec::Decoder;
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
@@ -18,11 +19,20 @@ use crate::drive::Cancel;
 pub(crate) trait Reader: Send {
     /// The next decoded bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<Flow>;
+
+    /// All of it has come, from this decoder, and is what it should be.
+    fn end(&mut self, decoder: &Decoder<'_>) {
+        let _ = decoder;
+    }
 }
 
 impl<R: Reader> Reader for &mut R {
     fn take(&mut self, bytes: &[u8]) -> Result<Flow> {
         R::take(self, bytes)
+    }
+
+    fn end(&mut self, decoder: &Decoder<'_>) {
+        R::end(self, decoder);
     }
 }
 
@@ -83,6 +93,7 @@ fn read(job: &Job<'_>, reader: &mut impl Reader) -> Result<Option<LayerReport>> 
         return Ok(None);
     }
     let report = job.report(&decoder, hasher.finish())?;
+    reader.end(&decoder);
     job.tell_verified();
     Ok(Some(report))
 }

@@ -163,6 +163,10 @@ impl Codec for Decoder<'_> {
             codec.take_blocks(to);
         }
     }
+
+    fn padding(&self) -> u64 {
+        self.codec.as_ref().map_or(0, |(_, codec)| codec.padding())
+    }
 }
 
 impl fmt::Debug for Decoder<'_> {

@@ -72,6 +72,8 @@ pub struct GzipDecoder<I> {
     written: u64,
     /// `None` if no one asked for them.
     blocks: Option<Vec<Block>>,
+    /// Zeros behind the last member.
+    padding: u64,
     /// Where the deflate data of this member begins: compressed byte, decoded byte.
     body: (u64, u64),
 }
@@ -90,6 +92,7 @@ impl<I: Inflate> GzipDecoder<I> {
             position: 0,
             written: 0,
             blocks: None,
+            padding: 0,
             body: (0, 0),
         }
     }
@@ -197,7 +200,10 @@ impl<I: Inflate> GzipDecoder<I> {
                 self.inflate.reset();
                 Part::Header(1)
             }
-            Part::Between | Part::Padding if byte == 0 => Part::Padding,
+            Part::Between | Part::Padding if byte == 0 => {
+                self.padding += 1;
+                Part::Padding
+            }
             Part::Between | Part::Padding => {
                 return Err(self.corrupt("something that is no gzip member follows the last one"));
             }
@@ -272,6 +278,10 @@ impl<I: Inflate> Codec for GzipDecoder<I> {
         if let Some(blocks) = &mut self.blocks {
             to.append(blocks);
         }
+    }
+
+    fn padding(&self) -> u64 {
+        self.padding
     }
 }
 

@@ -119,6 +119,11 @@ pub trait Codec: Send {
     /// Moves to the end of `to` the blocks that have been decoded whole since the last call, in their order, the
     /// smallest left out ([`Block::MIN_BYTES`]). Positions count over all that was taken and given since the first step.
     fn take_blocks(&mut self, _to: &mut Vec<Block>) {}
+
+    /// Bytes that a decoder took behind the end of all that is compressed: the zeros behind gzip's last member (L20).
+    fn padding(&self) -> u64 {
+        0
+    }
 }
 
 impl<C: Codec + ?Sized> Codec for Box<C> {
@@ -136,6 +141,10 @@ impl<C: Codec + ?Sized> Codec for Box<C> {
 
     fn take_blocks(&mut self, to: &mut Vec<Block>) {
         (**self).take_blocks(to);
+    }
+
+    fn padding(&self) -> u64 {
+        (**self).padding()
     }
 }
 

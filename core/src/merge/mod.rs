@@ -10,6 +10,7 @@
 //!   overlay mount shows, with its kind, metadata and the place of its bytes.
 //! - A [`Plan`] orders what makes a flattened tar of the tree, as operations on ranges of the decoded layers; [`Flatten`]
 //!   is the machine that does all three in turn, without files or threads.
+//! - [`Untouched`] tells of an image of one layer whether that layer's tar is the flattened one already.
 //! - A [`Selection`] leaves paths out of that tree, and [`IdMaps`] say what its owners become in the output
 //!   ([`Options`]).
 //! - A [`Draft`] foretells the beginning of a plan while the layers are still being decoded, for who can take output
@@ -56,6 +57,7 @@ mod sought;
 mod stack;
 mod tree;
 mod trie;
+mod untouched;
 mod warning;
 mod whiteout;
 
@@ -83,6 +85,7 @@ pub use selection::{Selection, Unmatched};
 pub use sizes::{Links, Sizes};
 pub use sought::{Sought, SoughtBody};
 pub use tree::{Body, Node, NodeId, Origin, Tree};
+pub use untouched::Untouched;
 pub use warning::{Warning, WarningKind, Warnings};
 
 use crate::digest::Digest;

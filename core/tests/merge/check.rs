@@ -7,6 +7,7 @@ use wharfie_core::merge::{Op, Options, Order, Plan, WarningKind};
 use super::drafted;
 use super::model::{self, chosen::Chosen, chosen::by_core};
 use super::stack::{Item, View, flatten, offsets, resolve, tar, view_of_tar, view_of_tree};
+use super::untouched::check_untouched;
 use super::view::{check_changes, check_lookup};
 
 /// How often something came about: random stacks that only ever show the easy cases prove nothing.
@@ -92,6 +93,10 @@ pub(crate) fn check(mut layers: Vec<Vec<Item>>, chosen: &Chosen, chunk: usize, m
     let canonical = flatten(&tars, &options, chunk).unwrap();
     assert_same(&view_of_tar(&canonical, Order::Canonical), &expected);
     (options.selection, options.id_maps) = Default::default();
+    for tar in tars.iter().chain([&stream]) {
+        meet("untouched in stream order", check_untouched(tar, &Options::default(), chunk));
+    }
+    meet("untouched in canonical order", check_untouched(&canonical, &options, chunk));
     let recut = flatten(&[stream], &options, chunk).unwrap();
     assert!(recut == canonical, "canonical order does not hang on how the layers were cut");
 }
