@@ -9,6 +9,8 @@ mod model;
 #[allow(dead_code)]
 #[path = "../../core/tests/merge/stack.rs"]
 mod stack;
+#[path = "export/untouched.rs"]
+mod untouched;
 
 use std::io::{self, Read as _, Write};
 use std::num::NonZeroUsize;

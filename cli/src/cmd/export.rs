@@ -56,7 +56,9 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     drop(progress);
     layers::warn(&report.warnings, &report.layers, console);
     select::warn(&report.unmatched, console);
-    if console.trace_level() > 0 {
+    if console.trace_level() > 0 && report.untouched {
+        console.trace("the layer is what was asked for: its blob was copied as it is");
+    } else if console.trace_level() > 0 {
         let (drafted, all) = (Bytes(report.drafted), Bytes(report.tar_bytes));
         console.trace(&format!("{drafted} of {all} were written while the layers were being decoded"));
     }
@@ -124,6 +126,7 @@ fn report_json(opened: &Opened, image: &LocalImage, report: &Report) -> Value {
         "bytes": report.bytes,
         "copiedBytes": report.copied,
         "draftedBytes": report.drafted,
+        "untouched": report.untouched,
         "seconds": report.elapsed.as_secs_f64(),
         "layers": layers::layers_json(image, &report.layers),
         "warnings": layers::warnings_json(&report.warnings),
