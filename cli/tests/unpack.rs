@@ -14,6 +14,8 @@ mod random;
 #[path = "../../core/tests/merge/stack.rs"]
 mod stack;
 
+#[path = "unpack/disks.rs"]
+mod disks;
 #[path = "unpack/held.rs"]
 mod held;
 #[path = "unpack/hostile.rs"]

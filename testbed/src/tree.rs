@@ -82,7 +82,12 @@ fn walk(path: &Path, name: &[u8], tree: &mut Tree, inodes: &mut Inodes) -> io::R
         _ => return Err(io::Error::other(format!("{}: {kind:?}", path.display()))),
     };
     let mut xattrs = BTreeMap::new();
-    for attribute in xattr::list(path)? {
+    let attributes = match xattr::list(path) {
+        // A file system that knows of none.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
+        attributes => Some(attributes?),
+    };
+    for attribute in attributes.into_iter().flatten() {
         let value = xattr::get(path, &attribute)?.unwrap_or_default();
         xattrs.insert(attribute.as_bytes().to_vec(), value);
     }

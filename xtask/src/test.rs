@@ -21,6 +21,13 @@ const PACKAGES: &[&str] = &[
     "apache2-utils",
     "libcap2-bin",
     "zstd",
+    "xfsprogs",
+    "btrfs-progs",
+    "f2fs-tools",
+    "dosfstools",
+    "exfatprogs",
+    "exfat-fuse",
+    "ntfs-3g",
     "g++",
 ];
 
@@ -35,6 +42,13 @@ const PROGRAMS: &[&str] = &[
     "htpasswd",
     "setcap",
     "zstd",
+    "mkfs.xfs",
+    "mkfs.btrfs",
+    "mkfs.f2fs",
+    "mkfs.vfat",
+    "mkfs.exfat",
+    "mount.exfat-fuse",
+    "lowntfs-3g",
     "c++",
 ];
 

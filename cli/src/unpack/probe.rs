@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
-    fchmod, fchown, fremovexattr, fsetxattr, fstat, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat,
-    openat, seek, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Uid, XattrFlags, fchmod, fchown, fgetxattr,
+    fremovexattr, fsetxattr, fstat, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat, openat, seek,
+    symlinkat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 use wharfie_core::merge::{DirectoryPlan, Holder, Holding, LOOK_ALIKES, NAME_SAMPLES, Node};
@@ -14,7 +14,7 @@ use wharfie_core::tar::{Kind, Mtime};
 
 use super::clear;
 use super::descent::open_directory;
-use super::write::Habits;
+use super::write::{Habits, times};
 
 /// The greatest numbers of a device on Linux: what is above them, the kernel cuts off.
 const DEVICE: (u32, u32) = (0xfff, 0xf_ffff);
@@ -57,6 +57,8 @@ pub(super) fn probe(
     })();
     let (probe, habits) = found.map_err(&problem)?;
     let holding = probe.holding(habits);
+    // FUSE keeps what is open under another name.
+    drop(probe);
     let removed = clear::remove_at(root, name);
     let holding = holding?;
     removed.map_err(problem)?;
@@ -89,6 +91,10 @@ impl Probe<'_> {
             let made =
                 mknodat(directory, "device", FileType::CharacterDevice, Mode::empty(), makedev(1, 3)).is_ok();
             holding.devices = made.then_some(DEVICE);
+            if plan.has_kind(|kind| kind == Kind::CharDevice { major: 0, minor: 0 }) {
+                let (kind, mode) = (FileType::CharacterDevice, Mode::empty());
+                holding.null_device = mknodat(directory, "null", kind, mode, makedev(0, 0)).is_ok();
+            }
         }
         let largest = plan.largest_file();
         holding.file_bytes = most(largest, |size| seek(&self.file, SeekFrom::Start(size)).is_ok());
@@ -180,18 +186,20 @@ impl Probe<'_> {
                 return lsetxattr(path, name, value, flags).is_ok();
             }
         };
-        let held = fsetxattr(fd, name, value, flags).is_ok();
+        let mut kept = vec![0; value.len() + 1];
+        // Some file systems say yes and do nothing. What Linux reads itself it may write in another way.
+        let its_own = name.starts_with(b"system.") || name.starts_with(b"security.");
+        let held = fsetxattr(fd, name, value, flags).is_ok()
+            && (its_own
+                || fgetxattr(fd, name, &mut kept[..]).is_ok_and(|len| kept.get(..len) == Some(value)));
         let _ = fremovexattr(fd, name);
         held
     }
 
     fn times(&self, holding: &mut Holding) -> wharfie_core::error::Result<()> {
         let set = |seconds: i64, nanos: u32| {
-            let time = Timestamps {
-                last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-                last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos.into() },
-            };
-            let stat = futimens(&self.file, &time).and_then(|()| fstat(&self.file)).ok()?;
+            let time = Mtime { seconds, nanos };
+            let stat = futimens(&self.file, &times(time)).and_then(|()| fstat(&self.file)).ok()?;
             Some(Mtime { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 })
         };
         let nanos = 123_456_789;
@@ -210,6 +218,11 @@ impl Probe<'_> {
             let seconds = seconds / step * step;
             set(seconds, 0).is_some_and(|is| is.seconds == seconds)
         };
+        if !holds(TIME) {
+            // None can be set at all: nobody has this one.
+            holding.mtime_seconds = i64::MIN..=i64::MIN;
+            return Ok(());
+        }
         let mut range: RangeInclusive<i64> = TIME..=TIME;
         for node in self.plan.tree().iter() {
             let seconds = self.plan.metadata(node)?.mtime.seconds;
@@ -221,6 +234,13 @@ impl Probe<'_> {
         let earliest = TIME.saturating_sub_unsigned(most(range.start().abs_diff(TIME), down));
         // Beyond what was asked for, nobody asks.
         holding.mtime_seconds = earliest..=latest;
+        // Before 1970 some take the fraction for the wrong one.
+        if holding.mtime_step < 1_000_000_000 && earliest < 0 {
+            let fraction = 1_000_000_000 - holding.mtime_step as u32;
+            if set(-1, fraction) != Some(Mtime { seconds: -1, nanos: fraction }) {
+                holding.mtime_seconds = 0..=latest;
+            }
+        }
         Ok(())
     }
 }

@@ -61,9 +61,7 @@ impl Held {
             if first && !TIMES.contains(&shown.metadata.mtime.seconds) {
                 *held.lacks.entry(Lack::Mtime).or_default() += 1;
             }
-            if view.values().filter(|other| other.same == shown.same).count() > 1 {
-                entry.shares = Some(shown.same.clone());
-            }
+            entry.shares = shares(view, shown);
             held.tree.insert(path.clone(), entry);
         }
         held
@@ -90,6 +88,17 @@ impl Held {
             }
         }
     }
+}
+
+/// A view as if there were a file system that held all.
+pub(crate) fn whole(view: &View) -> Tree {
+    let entry = |shown: &Shown| Entry { shares: shares(view, shown), ..entry(shown) };
+    view.iter().map(|(path, shown)| (path.clone(), entry(shown))).collect()
+}
+
+fn shares(view: &View, shown: &Shown) -> Option<Vec<u8>> {
+    let names = view.values().filter(|other| other.same == shown.same).count();
+    (names > 1).then(|| shown.same.clone())
 }
 
 fn split(path: &[u8]) -> (Option<&[u8]>, &[u8]) {

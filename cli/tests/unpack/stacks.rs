@@ -29,7 +29,7 @@ use super::{model, model::chosen::Chosen};
 
 /// What unpacks here: with the image's owners, or without.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum As {
+pub(crate) enum As {
     Root,
     /// Whoever this is.
     Rootless(u32, u32),
@@ -54,22 +54,30 @@ impl As {
 }
 
 /// A scene whose target has neighbours worth attacking.
-struct Quay {
-    scene: Scene,
+pub(crate) struct Quay {
+    pub(crate) scene: Scene,
     before: tree::Tree,
+    /// How many neighbours there are.
+    pub(crate) beside: usize,
 }
 
 impl Quay {
     fn new() -> Quay {
-        let scene = Scene::new();
+        Quay::below(&std::env::temp_dir())
+    }
+
+    /// One on another file system.
+    pub(crate) fn below(folder: &Path) -> Quay {
+        let scene = Scene::below(folder);
         for directory in ["etc", "a", "tmp"] {
             fs::create_dir(scene.out().join(directory)).unwrap();
         }
         for file in ["etc/passwd", "a/b", "evil", "b", "tmp/evil"] {
             fs::write(scene.out().join(file), "not to be touched").unwrap();
         }
-        let mut quay = Quay { before: tree::Tree::new(), scene };
+        let mut quay = Quay { before: tree::Tree::new(), scene, beside: 0 };
         quay.before = quay.neighbours();
+        quay.beside = fs::read_dir(quay.scene.out()).unwrap().count();
         quay
     }
 
@@ -86,7 +94,7 @@ impl Quay {
         tree
     }
 
-    fn untouched(&self) {
+    pub(crate) fn untouched(&self) {
         tree::assert_same(("before", &self.before), ("after", &self.neighbours()));
     }
 
@@ -141,14 +149,14 @@ impl Quay {
         report
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         // Modes keep those who are not root out of their own directories.
         tools::run(tools::command("chmod").args(["-R", "u+rwX"]).arg(self.scene.root()));
         fs::remove_dir_all(self.scene.root()).unwrap();
     }
 
     /// An image with these blobs.
-    fn image(&self, blobs: &[Blob], diff_ids: Option<Vec<Digest>>) -> LocalImage {
+    pub(crate) fn image(&self, blobs: &[Blob], diff_ids: Option<Vec<Digest>>) -> LocalImage {
         let layer = |(number, blob): (usize, &Blob)| {
             let path = self.scene.dir.path().join("blobs").join(number.to_string());
             fs::write(&path, &blob.bytes).unwrap();
@@ -196,7 +204,7 @@ fn read(root: &Path) -> tree::Tree {
 }
 
 /// A layer, and what its descriptor says of it.
-struct Blob {
+pub(crate) struct Blob {
     bytes: Vec<u8>,
     media_type: String,
     digest: Digest,
@@ -204,7 +212,7 @@ struct Blob {
 }
 
 /// The root is on every disk, whether a layer says something of it or not (L4). None where an owner is in no range.
-fn with_root(view: &View, chosen: &Chosen) -> Option<View> {
+pub(crate) fn with_root(view: &View, chosen: &Chosen) -> Option<View> {
     let mut view = view.clone();
     if !view.contains_key(&b""[..]) {
         let implied = Shown {
@@ -234,7 +242,7 @@ fn plain(blob: &[u8], limits: &Limits) -> Vec<u8> {
     }
 }
 
-fn blobs(case: &Case) -> (Vec<Blob>, Option<Vec<Digest>>) {
+pub(crate) fn blobs(case: &Case) -> (Vec<Blob>, Option<Vec<Digest>>) {
     let limits = Limits::default();
     let layers = case.stack();
     let blobs: Vec<Blob> = layers
@@ -260,7 +268,7 @@ fn blobs(case: &Case) -> (Vec<Blob>, Option<Vec<Digest>>) {
     (blobs, diff_ids)
 }
 
-fn run(quay: &Quay, case: &Case, who: As) {
+pub(crate) fn run(quay: &Quay, case: &Case, who: As) {
     let (blobs, diff_ids) = blobs(case);
     let image = quay.image(&blobs, diff_ids);
     let merge = case.options();

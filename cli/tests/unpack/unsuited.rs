@@ -3,48 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use testbed::layer::{Layer, Meta};
 use testbed::tools;
 use wharfie_core::merge::{Lack, OnUnsupported};
 
+use super::disks::{Disk, EXT4, EXT4_SMALL, NTFS};
 use super::{Scene, rich};
-
-/// A file system in a file, mounted.
-struct Mounted {
-    dir: TempDir,
-}
-
-impl Mounted {
-    fn new(what: &str, mkfs: &[&str], options: &str) -> Option<Mounted> {
-        if !tools::root(what) || !tools::have(what, &[mkfs[0], "mount", "umount"]) {
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("image");
-        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
-        tools::run(tools::command(mkfs[0]).args(&mkfs[1..]).arg(&image));
-        let at = dir.path().join("at");
-        fs::create_dir(&at).unwrap();
-        let mut mount = tools::command("mount");
-        mount.arg("-o").arg(options).arg(&image).arg(&at);
-        if !mount.status().is_ok_and(|status| status.success()) {
-            println!("skipped: {what}: nothing can be mounted here");
-            return None;
-        }
-        Some(Mounted { dir })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("at")
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = tools::command("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 fn skip(options: &mut super::UnpackOptions) {
     options.on_unsupported = OnUnsupported::Skip;
@@ -52,8 +16,8 @@ fn skip(options: &mut super::UnpackOptions) {
 
 #[test]
 fn times_that_small_inodes_cannot_hold_are_found_out() {
-    let what = "ext4 with small inodes";
-    let Some(disk) = Mounted::new(what, &["mkfs.ext4", "-q", "-F", "-I", "128"], "loop") else { return };
+    let what = "times";
+    let Some(disk) = Disk::mount(what, &EXT4_SMALL) else { return };
     let scene = Scene::below(&disk.path());
     let item = |name: &str, seconds, nanos| super::Item {
         path: name.as_bytes().to_vec(),
@@ -81,7 +45,7 @@ fn times_that_small_inodes_cannot_hold_are_found_out() {
 #[test]
 fn a_mount_point_is_filled_and_stays() {
     let what = "a mount point";
-    let Some(disk) = Mounted::new(what, &["mkfs.ext4", "-q", "-F"], "loop") else { return };
+    let Some(disk) = Disk::mount(what, &EXT4) else { return };
     let scene = Scene::new();
     let tars = rich();
     let mut options = super::UnpackOptions::default();
@@ -103,33 +67,8 @@ fn a_mount_point_is_filled_and_stays() {
 /// Names that differ in case only, on a file system that folds it.
 #[test]
 fn names_that_cannot_be_held_are_found_before_anything_is_written() {
-    let what = "a file system that folds case";
-    if !tools::root(what) || !tools::have(what, &["mkntfs", "lowntfs-3g", "fusermount"]) {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let (image, at) = (dir.path().join("image"), dir.path().join("at"));
-    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
-    fs::create_dir(&at).unwrap();
-    tools::run(tools::command("mkntfs").args(["-q", "-F", "-Q"]).arg(&image));
-    let options = "ignore_case,windows_names";
-    if !tools::command("lowntfs-3g")
-        .arg(&image)
-        .arg(&at)
-        .args(["-o", options])
-        .status()
-        .is_ok_and(|it| it.success())
-    {
-        println!("skipped: {what}: it cannot be mounted here");
-        return;
-    }
-    struct Unmount<'p>(&'p Path);
-    impl Drop for Unmount<'_> {
-        fn drop(&mut self) {
-            let _ = tools::command("umount").arg("-l").arg(self.0).status();
-        }
-    }
-    let _unmount = Unmount(&at);
+    let Some(disk) = Disk::mount("names", &NTFS) else { return };
+    let at = disk.path();
     let scene = Scene::below(&at);
     // As what is there shows it, so that nothing but names is lacking.
     let meta = Meta::mode(0o777);
@@ -149,7 +88,7 @@ fn names_that_cannot_be_held_are_found_before_anything_is_written() {
     assert_eq!(error.code(), "unsupported_by_target");
     let said = error.to_string();
     // This one does not even keep capitals: what it shows instead would be another name.
-    assert!(said.contains("names (3: d/README, d/a:b, d/\\xc3\\x84)"), "{said}");
+    assert!(said.contains("names (3: d/README, d/a:b, d/\u{c4})"), "{said}");
     assert!(scene.beside().is_empty());
 
     let report = scene.unpack(&tars, skip).unwrap();

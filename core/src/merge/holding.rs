@@ -50,6 +50,8 @@ pub struct Holding {
     pub hard_links: bool,
     /// Whether there are devices, and their greatest numbers.
     pub devices: Option<(u32, u32)>,
+    /// Whether a character device 0/0 may be among them: where overlay is mounted it would be a whiteout.
+    pub null_device: bool,
     /// Whether there are FIFOs.
     pub fifos: bool,
     /// Owners and groups that cannot be set.
@@ -77,6 +79,7 @@ impl Default for Holding {
             link_bytes: usize::MAX,
             hard_links: true,
             devices: Some((u32::MAX, u32::MAX)),
+            null_device: true,
             fifos: true,
             refused_owners: BTreeSet::new(),
             refused_modes: BTreeSet::new(),
@@ -346,7 +349,9 @@ impl DirectoryPlan {
                         }
                         None
                     } else {
-                        let held = holding.devices.is_some_and(|most| major <= most.0 && minor <= most.1);
+                        let null = kind == Kind::CharDevice { major: 0, minor: 0 };
+                        let held = holding.devices.is_some_and(|most| major <= most.0 && minor <= most.1)
+                            && (holding.null_device || !null);
                         (!held).then_some((Lack::Device, detail))
                     }
                 }
