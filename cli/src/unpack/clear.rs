@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmod, openat, renameat, unlinkat};
 use rustix::io::{Errno, Result};
@@ -24,9 +25,17 @@ pub(crate) fn remove(path: &Path) {
     let _ = remove_at(parent.as_fd(), name.as_encoded_bytes());
 }
 
+/// FUSE hides what was open until its server has heard that it is no longer: a moment later it is gone.
+fn pause(tried: u32) {
+    if tried > 2 {
+        std::thread::sleep(Duration::from_millis(u64::from(tried.min(20))));
+    }
+}
+
 /// Removes a directory in another one with all that is in it.
 pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
+        pause(tried);
         match unlinkat(parent, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) => {}
@@ -44,7 +53,8 @@ pub(super) fn remove_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 /// Removes all that is in a directory, but for names right in it that are to be kept.
 pub(super) fn empty(root: &OwnedFd, keep: impl Fn(&[u8]) -> bool) -> Result<()> {
     let mut moved = 0;
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
+        pause(tried);
         let mut more = false;
         sweep(root.as_fd(), root.as_fd(), 0, &keep, &mut moved, &mut more)?;
         if !more {
