@@ -740,7 +740,8 @@ impl fmt::Display for Error {
             part(f, "blob", blob)?;
         }
         if let Some(entry) = &place.entry {
-            part(f, "entry", &Name(entry))?;
+            // An empty name would not be seen.
+            part(f, "entry", &Name(if entry.is_empty() { b"/" } else { entry }))?;
         }
         if let Some(byte) = place.byte {
             part(f, "byte", &byte)?;

@@ -67,14 +67,14 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
         return Ok(());
     }
     let target = if to_stdout { "standard output".to_owned() } else { open::shown(&arguments.output) };
-    let layers = report.layers.len();
+    let layers = layers::counted(report.layers.len());
     let size = if report.bytes == report.tar_bytes {
         Bytes(report.bytes).to_string()
     } else {
         format!("{}, {} uncompressed", Bytes(report.bytes), Bytes(report.tar_bytes))
     };
     console.note(&format!(
-        "exported {} to {target}: {} entries of {layers} layers, {size}, in {:.1} s, every digest verified",
+        "exported {} to {target}: {} entries of {layers}, {size}, in {:.1} s, every digest verified",
         opened.name,
         report.entries,
         report.elapsed.as_secs_f64()

@@ -36,6 +36,11 @@ pub(super) fn local(opened: &Opened) -> Result<LocalImage> {
     Ok(LocalImage { layers, diff_ids })
 }
 
+/// So many layers, in words.
+pub(super) fn counted(layers: usize) -> String {
+    if layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") }
+}
+
 /// Bars for each layer and for the output.
 pub(super) struct Shown<'a> {
     console: &'a Console,

@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &LsArgs, console: &Console) -> Result<()> {
     let mut files = Vec::new();
     let mut directories = Vec::new();
     for path in asked {
-        let node = start(tree, path).map_err(|error| error.in_image(&looked.opened.name))?;
+        let node =
+            start(tree, path, arguments.directory).map_err(|error| error.in_image(&looked.opened.name))?;
         match node.kind() {
             Kind::Directory if !arguments.directory => directories.push(node),
             _ => files.push(node),
@@ -53,11 +54,12 @@ pub(super) fn run(arguments: &LsArgs, console: &Console) -> Result<()> {
     list.output.finish()
 }
 
-/// What a path names: a symlink itself where `ls` shows it so, what it leads to if that is a directory.
-fn start<'t>(tree: &'t Tree, path: &[u8]) -> Result<Node<'t>> {
+/// What a path names: a symlink itself where `ls` shows it so, what it leads to if that is a directory and not the name
+/// itself is asked for.
+fn start<'t>(tree: &'t Tree, path: &[u8], itself: bool) -> Result<Node<'t>> {
     let led = tree.resolve(path);
     match &led {
-        Ok(node) if node.kind() == Kind::Directory => led,
+        Ok(node) if node.kind() == Kind::Directory && !itself => led,
         _ => {
             // The last symlink is not followed to a file; nor does it matter whether there is one.
             let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
             UnsupportedArg::Rename => OnUnsupported::Rename,
         },
         temp_dir: arguments.temp_dir.clone(),
-        jobs: arguments.image.from.network.jobs.and_then(|jobs| usize::try_from(jobs).ok()?.try_into().ok()),
+        jobs: None,
         cancel: cancel.clone(),
     };
     check_permission(&options)?;
@@ -56,11 +56,11 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
         return Ok(());
     }
     console.note(&format!(
-        "unpacked {} to {}: {} entries of {} layers, {}, in {:.1} s, every digest verified",
+        "unpacked {} to {}: {} entries of {}, {}, in {:.1} s, every digest verified",
         opened.name,
         open::shown(&arguments.directory),
         report.entries,
-        report.layers.len(),
+        layers::counted(report.layers.len()),
         Bytes(report.bytes),
         report.elapsed.as_secs_f64()
     ));

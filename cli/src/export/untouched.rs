@@ -1,6 +1,6 @@
 //! An image of one layer that is already just what was asked for: its blob is the output, bit for bit.
 //!
-//! That is so for images made of such an export, as tar.gz or tar.zst without a level. The layer's tar must be the
+//! As a rule that is so for images made of such an export, as tar.gz or tar.zst without a level. The layer's tar must be the
 //! flattened one (core's [`Untouched`]), and nothing may follow in the blob that belongs to no gzip member or zstd frame.
 //! Several of them, and skippable frames, are the image's own doing and stay (L19). An uncompressed tar needs none of
 //! this: whatever way it is made, it comes out as it was.

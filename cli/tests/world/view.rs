@@ -135,6 +135,7 @@ fn ls_tree_and_diff_say_what_is_there() {
     assert_eq!(says(&["ls", "oci:image"]), "big\nbin\netc\nloop\nnew\\nline\npipe\nusr\n");
     assert_eq!(says(&["ls", "oci:image", "/bin/"]), "dash\nsh\n");
     assert_eq!(says(&["ls", "oci:image", "etc", "-0"]), "/etc/linked\0/etc/release\0");
+    assert_eq!(says(&["ls", "-d", "oci:image", "/bin", "/bin/", "etc"]), "/bin\n/usr/bin\n/etc\n");
     let long = says(&["ls", "-l", "oci:image", "/bin/dash", "/loop"]);
     assert!(long.starts_with("-rwsr-xr-x 1 0 0 10 "), "{long}");
     assert!(long.contains("/loop -> loop\n"), "{long}");

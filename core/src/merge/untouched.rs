@@ -12,8 +12,11 @@ use crate::tar::padding;
 /// Bytes of one entry's headers that are looked at, at most: a layer with more in one place is not passed through.
 const HEADERS: usize = 1 << 20;
 
-/// Whether the tar of an image's only layer is, byte for byte, the flattened tar of the image (L26), as that of an image
-/// made of such an export is: its blob can then be the output as it is, if its compression is the one that is asked for.
+/// Whether the tar of an image's only layer is, byte for byte, the flattened tar of the image (L26): its blob can then be
+/// the output as it is, if its compression is the one that is asked for.
+///
+/// A tar in canonical order always is, if that is the order asked for. One in stream order is unless directories of its
+/// stack were closed above the bottom layer: with one layer all of them come at the end.
 ///
 /// It reads the layer along with a [`Scan`] and keeps nothing of it but a hash of what a [`Plan`] would write itself. The
 /// answer hangs on nothing but the layer and the options, however its bytes are cut. Most layers fail at their first

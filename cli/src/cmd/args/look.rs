@@ -32,7 +32,7 @@ pub(in crate::cmd) struct LsArgs {
     /// Directories with all that lies below them
     #[arg(short = 'R', long)]
     pub(in crate::cmd) recursive: bool,
-    /// Directories themselves, not what they hold
+    /// Directories themselves and symlinks to them, not what they hold
     #[arg(short, long, conflicts_with = "recursive")]
     pub(in crate::cmd) directory: bool,
     /// Names that begin with a dot too: they are always listed

@@ -93,8 +93,12 @@ pub(super) enum Command {
     /// Check every digest, size, diff_id and reference of an image
     Validate(ValidateArgs),
     /// Write the merged root file system of an image as a tar
+    ///
+    /// It works on all processors that this process may use: limits set by taskset or a cgroup count.
     Export(ExportArgs),
     /// Write the merged root file system of an image into a directory
+    ///
+    /// It works on all processors that this process may use: limits set by taskset or a cgroup count.
     Unpack(UnpackArgs),
     /// List the files of an image
     Ls(LsArgs),

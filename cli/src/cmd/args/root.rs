@@ -78,7 +78,7 @@ pub(in crate::cmd) struct ExportArgs {
     /// The compression level: gzip 0 to 9, zstd 1 to 22 [default: zstd 3, gzip 6]
     ///
     /// Without it, what survives of gzip layers goes into a tar.gz as it was packed there, which takes a fraction of the
-    /// time, and an image of one layer that is already just what is asked for, as one that was made of an export, passes
+    /// time, and an image of one layer that is already just what is asked for, as one made of an export is as a rule, passes
     /// through bit for bit; with it, everything is packed anew.
     #[arg(long, value_name = "N")]
     pub(in crate::cmd) level: Option<u32>,
