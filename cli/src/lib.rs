@@ -1,6 +1,7 @@
 //! Wharfie's native host: it drives the machines of `wharfie-core` with this system's network, files and threads, and
 //! gives them a command line.
 
+mod at;
 pub mod cmd;
 pub mod codec;
 pub mod console;

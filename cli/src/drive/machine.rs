@@ -21,6 +21,7 @@ use wharfie_core::http::{Head, Headers};
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Error, Millis, Reference};
 
+use super::arrivals::{Arrivals, Over};
 use super::exchange::{self, Exchange, Live, Plan};
 use super::network::Network;
 use super::observe::{CredentialSource, Observer, Transfer, TransferState};
@@ -76,6 +77,8 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// Whether it may use the network.
     pub(super) online: bool,
+    /// Set when it is over, before the caller is told.
+    pub(super) over: Arc<Over>,
 }
 
 pub(super) enum Task {
@@ -93,6 +96,8 @@ pub(super) enum Task {
 )]
 pub(super) enum Reply {
     Page(Vec<String>),
+    /// The documents of a pull are in the store; its layers come.
+    Described(client::Pulled),
     Done(Result<Outcome>),
 }
 
@@ -100,6 +105,9 @@ struct Running {
     token: u64,
     replies: mpsc::Sender<Reply>,
     online: bool,
+    over: Arc<Over>,
+    /// What the machine said of what the job comes to; told when all writes before this one are done.
+    described: Option<(client::Pulled, u64)>,
     /// What the machine said, once it has; told when all writes before this one are done.
     outcome: Option<(Result<Outcome>, u64)>,
 }
@@ -133,6 +141,7 @@ pub(super) struct Parts {
     pub(super) client: Client,
     pub(super) network: Arc<Network>,
     pub(super) store: Store,
+    pub(super) arrivals: Arrivals,
     pub(super) credentials: Arc<dyn CredentialSource>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) document_bytes: u64,
@@ -146,6 +155,7 @@ pub(super) struct Machine {
     client: Client,
     network: Arc<Network>,
     store: Store,
+    arrivals: Arrivals,
     credentials: Arc<dyn CredentialSource>,
     observer: Arc<dyn Observer>,
     document_bytes: u64,
@@ -173,6 +183,7 @@ pub(super) fn run(parts: Parts) {
         client,
         network,
         store,
+        arrivals,
         credentials,
         observer,
         document_bytes,
@@ -185,6 +196,7 @@ pub(super) fn run(parts: Parts) {
         client,
         network,
         store,
+        arrivals,
         credentials,
         observer,
         document_bytes,
@@ -335,7 +347,8 @@ impl Machine {
             Task::Repositories(registry, options) => self.client.repositories(now, &registry, options),
             Task::Check(registry) => self.client.check(now, &registry),
         };
-        self.jobs.insert(id, Running { token: job.token, replies, online: job.online, outcome: None });
+        let Job { token, online, over, .. } = job;
+        self.jobs.insert(id, Running { token, replies, online, over, described: None, outcome: None });
     }
 
     fn cancel_all(&mut self) {
@@ -441,6 +454,11 @@ impl Machine {
             Event::Document { descriptor, bytes, .. } => {
                 let store = self.store.clone();
                 self.write(None, move || store.put_document(&descriptor.digest, &bytes));
+            }
+            Event::Described { job, pulled } => {
+                if let Some(running) = self.jobs.get_mut(&job) {
+                    running.described = Some((pulled, self.next_write));
+                }
             }
             Event::BlobVerified { blob, size, .. } => self.verified(blob, size),
             Event::NeedCredentials { id, registry, repository } => {
@@ -590,7 +608,11 @@ impl Machine {
             Ok(Claim::Mine(partial)) => match partial.len() {
                 Ok(have) => {
                     blob.state = TransferState::Fetching;
-                    blob.sink = Some(Arc::new(Sink::new(partial, blob.size.unwrap_or(0), have)));
+                    let sink = Sink::new(partial, blob.size.unwrap_or(0), have);
+                    if let Some(arrival) = sink.arrival() {
+                        self.arrivals.begin(blob.digest, Arc::clone(arrival));
+                    }
+                    blob.sink = Some(Arc::new(sink));
                     self.client.fetch(now, id, have, None)
                 }
                 Err(error) => self.client.refuse(now, id, error),
@@ -640,6 +662,10 @@ impl Machine {
     fn written(&mut self, write: u64, blob: Option<BlobId>, done: Result<()>) {
         self.writing.remove(&write);
         if let Some(mut blob) = blob.and_then(|blob| self.blobs.remove(&blob)) {
+            match &done {
+                Ok(()) => self.arrivals.named(&blob.digest),
+                Err(_) => self.arrivals.forget(&blob.digest),
+            }
             blob.state = if done.is_ok() { TransferState::Done } else { TransferState::Stopped };
             self.tell(&mut blob);
         }
@@ -664,20 +690,27 @@ impl Machine {
             self.blobs.iter().filter(|(id, blob)| is_over(id, blob)).map(|(id, _)| *id).collect();
         for id in over {
             if let Some(mut blob) = self.blobs.remove(&id) {
+                self.arrivals.forget(&blob.digest);
                 blob.state = TransferState::Stopped;
                 self.tell(&mut blob);
             }
         }
     }
 
-    /// Tells the callers of jobs that are over, and whose files are all written down.
+    /// Tells the callers of jobs how far they are, and of those that are over, when all files of that are written down.
     fn report(&mut self) {
         let first = self.writing.first().copied().unwrap_or(u64::MAX);
+        for running in self.jobs.values_mut() {
+            if let Some((pulled, _)) = running.described.take_if(|(_, write)| *write <= first) {
+                let _ = running.replies.send(Reply::Described(pulled));
+            }
+        }
         let is_over = |running: &Running| running.outcome.as_ref().is_some_and(|(_, write)| *write <= first);
         let over: Vec<JobId> =
             self.jobs.iter().filter(|(_, running)| is_over(running)).map(|(job, _)| *job).collect();
         for job in over {
-            if let Some(Running { replies, outcome: Some((outcome, _)), .. }) = self.jobs.remove(&job) {
+            if let Some(Running { replies, over, outcome: Some((outcome, _)), .. }) = self.jobs.remove(&job) {
+                let _ = over.set(outcome.is_ok());
                 let _ = replies.send(Reply::Done(outcome));
             }
         }
@@ -722,6 +755,7 @@ impl Machine {
         self.exchanges.clear();
         let gone = || Error::from(ErrorKind::Cancelled {});
         for (_, running) in std::mem::take(&mut self.jobs) {
+            let _ = running.over.set(false);
             let _ = running.replies.send(Reply::Done(Err(gone())));
         }
         self.runtime.shutdown_timeout(FAREWELL);

@@ -7,6 +7,7 @@
 //!
 //! Callers see none of that: [`Driver`]'s calls block, and may be made from several threads at once.
 
+mod arrivals;
 mod cancel;
 mod exchange;
 mod failure;
@@ -14,6 +15,7 @@ mod machine;
 mod network;
 mod observe;
 mod options;
+mod pulling;
 mod sink;
 mod tls;
 mod trace;
@@ -33,11 +35,15 @@ use wharfie_core::{Digest, Error, MediaType, Reference, client};
 
 use crate::codec::NativeHashes;
 use crate::store::Store;
+use arrivals::{Arrivals, Over};
 use machine::{Input, Job, Parts, Reply, Task};
 
+pub use arrivals::Arriving;
+pub(crate) use arrivals::{Incoming, Place, Reach};
 pub use cancel::Cancel;
 pub use observe::{CredentialSource, NoCredentials, Observer, Silent, Transfer, TransferState};
 pub use options::{NetworkOptions, PullOptions, When};
+pub use pulling::Pulling;
 
 /// Threads that exchanges share: enough to keep a fast network, the hash and the disk busy.
 const WORKERS: std::ops::RangeInclusive<usize> = 2..=8;
@@ -49,6 +55,7 @@ pub struct Driver(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    arrivals: Arrivals,
     cancel: Cancel,
     options: NetworkOptions,
     inbox: UnboundedSender<Input>,
@@ -103,10 +110,12 @@ impl Driver {
             .map_err(failed)?;
         let (inbox, mail) = tokio::sync::mpsc::unbounded_channel();
         let cancel = Cancel::new();
+        let arrivals = Arrivals::default();
         let parts = Parts {
             client: Client::new(config(&options)),
             network,
             store: store.clone(),
+            arrivals: arrivals.clone(),
             credentials,
             observer,
             document_bytes: options.limits.document_bytes,
@@ -119,7 +128,15 @@ impl Driver {
             .name("wharfie-client".to_owned())
             .spawn(move || machine::run(parts))
             .map_err(failed)?;
-        let inner = Inner { store, cancel, options, inbox, tokens: AtomicU64::new(0), thread: Some(thread) };
+        let inner = Inner {
+            store,
+            arrivals,
+            cancel,
+            options,
+            inbox,
+            tokens: AtomicU64::new(0),
+            thread: Some(thread),
+        };
         Ok(Driver(Arc::new(inner)))
     }
 
@@ -140,38 +157,43 @@ impl Driver {
     /// Whatever the registry, the network or the disk come to; `offline` if it may not ask and lacks something;
     /// `no_space` before anything is fetched if the disk cannot hold it; `cancelled`.
     pub fn pull(&self, reference: &Reference, options: &PullOptions) -> Result<Pulled> {
+        let aim = self.aim(reference, options)?;
+        let outcome = self.run(aim.task(), aim.online, &mut |_| Ok(())).map_err(|error| aim.place(error))?;
+        self.arrived(&aim, outcome)
+    }
+
+    /// What a pull is out for, as far as the store can say.
+    fn aim(&self, reference: &Reference, options: &PullOptions) -> Result<Aim> {
         let reference = reference.clone().or_latest();
-        let in_image = |error: Error| error.in_image(reference.familiar());
         let online = !self.0.options.offline && options.when != When::Never;
         let known = match options.when {
             _ if reference.digest().is_some() => None,
             When::Always if online => None,
-            _ => self.store().resolve(&reference).map_err(in_image)?,
+            _ => self.store().resolve(&reference).map_err(|error| error.in_image(reference.familiar()))?,
         };
         let target = match &known {
             Some(descriptor) => reference.with_digest(descriptor.digest),
             None if online || reference.digest().is_some() => reference.clone(),
             None => return Err(ErrorKind::Offline { what: reference.familiar() }.into()),
         };
-        let outcome =
-            self.run(Task::Pull(target, options.image.clone()), online, &mut |_| Ok(())).map_err(in_image)?;
-        let Outcome::Pulled(mut image) = outcome else { return Err(unexpected()) };
-        if let Some(known) = &known {
-            // What the index says of the top is more than a bare digest does.
-            if image.top.media_type.is_generic() {
-                image.top.media_type = known.media_type.clone();
-            }
-        }
-        if options.image.depth == client::Depth::Layers && !self.store().is_read_only() {
+        Ok(Aim { reference, target, known, online, options: options.image.clone() })
+    }
+
+    /// A pull has come to its end: the store lists what it brought.
+    fn arrived(&self, aim: &Aim, outcome: Outcome) -> Result<Pulled> {
+        let Outcome::Pulled(image) = outcome else { return Err(unexpected()) };
+        let image = aim.described(image);
+        if aim.options.depth == client::Depth::Layers && !self.store().is_read_only() {
             let mut top = image.top.clone();
             top.data = None;
             top.annotations.clear();
             top.size = self.store().has(&top.digest).unwrap_or(top.size);
-            self.store().tag(&reference, &top).map_err(in_image)?;
-        } else if known.is_some() {
+            self.store().tag(&aim.reference, &top).map_err(|error| aim.place(error))?;
+        } else if aim.known.is_some() {
             self.store().touch(&image.top.digest);
         }
-        Ok(Pulled { reference, image, from_store: known.is_some() || !online })
+        let from_store = aim.known.is_some() || !aim.online;
+        Ok(Pulled { reference: aim.reference.clone(), image, from_store })
     }
 
     /// Which descriptor the reference names: asks with HEAD where it has to ask.
@@ -277,13 +299,11 @@ impl Driver {
         online: bool,
         page: &mut dyn FnMut(&[String]) -> Result<()>,
     ) -> Result<Outcome> {
-        let token = self.0.tokens.fetch_add(1, Ordering::Relaxed);
-        let (replies, inbox) = mpsc::channel();
-        let gone = || Error::from(ErrorKind::Internal { reason: "the driver's thread is gone".to_owned() });
-        self.0.inbox.send(Input::Job { job: Job { token, task, online }, replies }).map_err(|_| gone())?;
+        let (token, inbox) = self.begin(task, online, Arc::default())?;
         let mut refused = None;
         loop {
             match inbox.recv().map_err(|_| gone())? {
+                Reply::Described(_) => {}
                 Reply::Page(names) if refused.is_none() => {
                     if let Err(error) = page(&names) {
                         refused = Some(error);
@@ -301,6 +321,15 @@ impl Driver {
         }
     }
 
+    /// Gives a job to the machine. Answers what names it, and where its replies come.
+    fn begin(&self, task: Task, online: bool, over: Arc<Over>) -> Result<(u64, mpsc::Receiver<Reply>)> {
+        let token = self.0.tokens.fetch_add(1, Ordering::Relaxed);
+        let (replies, inbox) = mpsc::channel();
+        let job = Job { token, task, online, over };
+        self.0.inbox.send(Input::Job { job, replies }).map_err(|_| gone())?;
+        Ok((token, inbox))
+    }
+
     /// Says how much room there is, where there was too little.
     fn with_space(&self, error: Error) -> Error {
         match error.kind() {
@@ -312,6 +341,42 @@ impl Driver {
             _ => error,
         }
     }
+}
+
+/// What a pull is out for.
+struct Aim {
+    /// What was asked for, with `latest` spelled out.
+    reference: Reference,
+    /// By what it is asked for.
+    target: Reference,
+    /// What the store says that it is.
+    known: Option<Descriptor>,
+    online: bool,
+    options: client::PullOptions,
+}
+
+impl Aim {
+    fn task(&self) -> Task {
+        Task::Pull(self.target.clone(), self.options.clone())
+    }
+
+    fn place(&self, error: Error) -> Error {
+        error.in_image(self.reference.familiar())
+    }
+
+    /// What the index says of the top is more than a bare digest does.
+    fn described(&self, mut image: client::Pulled) -> client::Pulled {
+        if let Some(known) = &self.known
+            && image.top.media_type.is_generic()
+        {
+            image.top.media_type = known.media_type.clone();
+        }
+        image
+    }
+}
+
+fn gone() -> Error {
+    ErrorKind::Internal { reason: "the driver's thread is gone".to_owned() }.into()
 }
 
 fn unexpected() -> Error {

@@ -1,12 +1,14 @@
 //! Where the bytes of one blob go.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharfie_core::Digest;
 use wharfie_core::client::{ExchangeId, SinkFailure};
 
+use super::arrivals::Arrival;
+use crate::at;
 use crate::store::Partial;
 
 /// Bytes after which the disk is set to work: what is written down meanwhile need not be waited for at the end.
@@ -21,6 +23,8 @@ pub(super) struct Sink {
     inner: Mutex<Inner>,
     /// Bytes that are there or, while they are read again, that have been.
     position: AtomicU64,
+    /// Who reads it meanwhile; `None` if there is no second handle of the file.
+    arrival: Option<Arc<Arrival>>,
     /// Whether the disk works on it now.
     writing_down: Arc<AtomicBool>,
 }
@@ -43,12 +47,27 @@ pub(super) enum Refusal {
 
 impl Sink {
     pub(super) fn new(partial: Partial, size: u64, have: u64) -> Sink {
+        let second = partial.file().try_clone().ok();
         Sink {
             digest: *partial.digest(),
             size,
+            arrival: second.map(|file| Arc::new(Arrival::new(file))),
             inner: Mutex::new(Inner { partial: Some(partial), owner: None }),
             position: AtomicU64::new(have),
             writing_down: Arc::default(),
+        }
+    }
+
+    /// What tells those who read it while it arrives.
+    pub(super) fn arrival(&self) -> Option<&Arc<Arrival>> {
+        self.arrival.as_ref()
+    }
+
+    /// So many bytes are there, and known to the hasher or about to be.
+    fn reach(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
+        if let Some(arrival) = &self.arrival {
+            arrival.reach(position);
         }
     }
 
@@ -73,6 +92,9 @@ impl Sink {
             let said = format!("the partial file of {} has become shorter", self.digest);
             return Err(Refusal::Failed(SinkFailure::Io, said));
         }
+        if let Some(arrival) = &self.arrival {
+            arrival.cut(offset);
+        }
         partial.truncate(offset).map_err(|error| Refusal::Failed(SinkFailure::Io, error.to_string()))?;
         inner.owner = Some(owner);
         self.position.store(offset, Ordering::Relaxed);
@@ -85,16 +107,8 @@ impl Sink {
         let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
             return Err(Refusal::Superseded);
         };
-        let mut file = partial.file();
-        let mut read = || -> io::Result<()> {
-            let end = file.stream_position()?;
-            file.seek(SeekFrom::Start(at))?;
-            file.read_exact(buffer)?;
-            file.seek(SeekFrom::Start(end))?;
-            Ok(())
-        };
-        read().map_err(|error| self.refusal(&error))?;
-        self.position.store(at + buffer.len() as u64, Ordering::Relaxed);
+        at::read_exact(partial.file(), buffer, at).map_err(|error| self.refusal(&error))?;
+        self.reach(at + buffer.len() as u64);
         Ok(())
     }
 
@@ -104,8 +118,10 @@ impl Sink {
         let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
             return Err(Refusal::Superseded);
         };
-        partial.file().write_all(bytes).map_err(|error| self.refusal(&error))?;
-        let before = self.position.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let before = self.position();
+        // Not where the file stands: who reads it beside this may have moved that.
+        at::write_all(partial.file(), bytes, before).map_err(|error| self.refusal(&error))?;
+        self.reach(before + bytes.len() as u64);
         if before / WRITTEN_DOWN != (before + bytes.len() as u64) / WRITTEN_DOWN {
             self.write_down(partial);
         }

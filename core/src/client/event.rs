@@ -88,6 +88,14 @@ pub enum Event {
         /// Exactly what the registry sent.
         bytes: SharedBytes,
     },
+    /// All documents of a pull that goes down to the layers are known and were given out: what is still to come are layers.
+    /// Who wants to read them while they arrive begins now. Comes once, before `Finished`; never if there is no image.
+    Described {
+        /// Whose.
+        job: JobId,
+        /// What `Finished` will say, less what is received until then.
+        pulled: Pulled,
+    },
     /// The bytes of this blob from `to` on are void: the next `Store` begins there.
     BlobRewound {
         /// Which.

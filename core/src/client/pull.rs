@@ -43,6 +43,13 @@ pub(super) enum Use {
     Single,
 }
 
+impl Use {
+    /// Whether the machine reads it.
+    fn is_document(&self) -> bool {
+        !matches!(self, Use::Layer | Use::Single)
+    }
+}
+
 /// An entry of an index on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Child {
@@ -59,6 +66,10 @@ pub(super) struct Pull {
     pub(super) options: PullOptions,
     top: Option<Descriptor>,
     wants: BTreeMap<BlobId, Vec<Use>>,
+    /// How many of these are documents.
+    documents: usize,
+    /// That all of them are there was said.
+    described: bool,
     images: BTreeMap<Position, PulledImage>,
     /// Entries of indexes that were taken or tried.
     pub(super) seen: BTreeSet<Digest>,
@@ -74,11 +85,18 @@ impl Pull {
             options,
             top: None,
             wants: BTreeMap::new(),
+            documents: 0,
+            described: false,
             images: BTreeMap::new(),
             seen: BTreeSet::new(),
             found: Vec::new(),
             received: 0,
         }
+    }
+
+    fn note(&mut self, id: BlobId, wanted: Use) {
+        self.documents += usize::from(wanted.is_document());
+        self.wants.entry(id).or_default().push(wanted);
     }
 
     fn accept(&self) -> &[MediaType] {
@@ -269,9 +287,7 @@ impl Client {
                 }
                 blob.offer(sources);
             }
-            if let Some(pull) = self.pull_of(job) {
-                pull.wants.entry(id).or_default().push(wanted);
-            }
+            pull_insert(self.pull_of(job), id, wanted);
             return;
         }
         let id = self.name_blob();
@@ -313,7 +329,10 @@ impl Client {
         size: u64,
     ) {
         let Some(pull) = self.pull_of(job) else { return };
-        for wanted in pull.wants.remove(&id).unwrap_or_default() {
+        let uses = pull.wants.remove(&id).unwrap_or_default();
+        pull.documents =
+            pull.documents.saturating_sub(uses.iter().filter(|wanted| wanted.is_document()).count());
+        for wanted in uses {
             if let Err(error) = self.take(job, &wanted, digest, content, size) {
                 return self.fail(job, error);
             }
@@ -477,10 +496,17 @@ impl Client {
     /// The end, if nothing is wanted any more.
     fn check_done(&mut self, job: JobId) {
         let Some(pull) = self.pull_of(job) else { return };
-        if !pull.wants.is_empty() {
+        if pull.documents > 0 {
             return;
         }
         let Some(top) = pull.top.clone() else { return };
+        let tells = pull.options.depth == Depth::Layers && !pull.images.is_empty();
+        if tells && !core::mem::replace(&mut pull.described, true) {
+            let images = pull.images.values().cloned().collect();
+            let pulled = Pulled { top: top.clone(), images, received: pull.received };
+            self.event(Event::Described { job, pulled });
+        }
+        let Some(pull) = self.pull_of(job).filter(|pull| pull.wants.is_empty()) else { return };
         let images = core::mem::take(&mut pull.images).into_values().collect();
         let pulled = Pulled { top, images, received: pull.received };
         self.finish(job, Ok(Outcome::Pulled(pulled)));
@@ -489,7 +515,7 @@ impl Client {
 
 fn pull_insert(pull: Option<&mut Pull>, id: BlobId, wanted: Use) {
     if let Some(pull) = pull {
-        pull.wants.entry(id).or_default().push(wanted);
+        pull.note(id, wanted);
     }
 }
 

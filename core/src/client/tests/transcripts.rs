@@ -160,6 +160,10 @@ fn show(event: Event) -> String {
             let blob = blob.map_or("-".to_string(), |blob| blob.number().to_string());
             format!("retrying {blob} {host} {attempt} {}", reason.code())
         }
+        Event::Described { job, pulled } => {
+            let layers: usize = pulled.images.iter().map(|image| image.layers.len()).sum();
+            format!("described {} {} {layers}", job.number(), pulled.top.digest)
+        }
         Event::Listed { listed, .. } => format!("listed {}", listed.names.join(" ")),
         Event::Finished(job, result) => {
             let end = match result {
