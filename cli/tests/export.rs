@@ -87,6 +87,7 @@ impl Scene {
         LocalLayer {
             descriptor: Descriptor::new(MediaType::parse(media_type), digest, blob.len() as u64),
             path,
+            arriving: None,
         }
     }
 

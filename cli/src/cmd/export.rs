@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use wharfie_core::client::{Depth, PlatformChoice};
+use wharfie_core::client::PlatformChoice;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::Order;
@@ -48,12 +48,13 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
 
     let image = &arguments.image;
-    let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Layers), console)?;
+    let mut opened = open::open_ahead(&image.image, &image.from, platform, console)?;
     let local = layers::local(&opened)?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
-    let report = export(&local, &options, sink, &progress).map_err(|error| opened.failed(error, console))?;
+    let exported = export(&local, &options, sink, &progress);
     drop(progress);
+    let report = opened.settle(exported, console)?;
     layers::warn(&report.warnings, &report.layers, console);
     select::warn(&report.unmatched, console);
     if console.trace_level() > 0 && report.untouched {

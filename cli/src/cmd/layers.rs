@@ -31,7 +31,11 @@ pub(super) fn local(opened: &Opened) -> Result<LocalImage> {
     let layers = image
         .layers
         .iter()
-        .map(|layer| LocalLayer { descriptor: layer.clone(), path: opened.layout.blob_path(&layer.digest) })
+        .map(|layer| LocalLayer {
+            descriptor: layer.clone(),
+            path: opened.layout.blob_path(&layer.digest),
+            arriving: opened.arriving(),
+        })
         .collect();
     Ok(LocalImage { layers, diff_ids })
 }

@@ -16,7 +16,7 @@ use super::args::{FromArgs, NetworkArgs, PullMode, StoreArgs};
 use super::{auth, watch};
 use crate::console::Console;
 use crate::credentials::Search;
-use crate::drive::{CredentialSource, Driver, NetworkOptions, PullOptions, When};
+use crate::drive::{Arriving, CredentialSource, Driver, NetworkOptions, PullOptions, Pulling, When};
 use crate::layers::LocalLayer;
 use crate::layout::Layout;
 use crate::store::Store;
@@ -40,6 +40,8 @@ pub(super) struct Opened {
     store: Option<Store>,
     // What can fetch more of it, if it is from a registry.
     driver: Option<Driver>,
+    // What fetches its layers, if they are still on their way.
+    pulling: Option<Pulling>,
 }
 
 impl Opened {
@@ -55,6 +57,31 @@ impl Opened {
             ));
         }
         error.in_image(&self.name)
+    }
+
+    /// How its layers can be read while they arrive, if they still do.
+    pub(super) fn arriving(&self) -> Option<Arriving> {
+        self.pulling.as_ref().map(Pulling::arriving)
+    }
+
+    /// Brings what was made of the layers while they arrived, and their pull, to one end: what stopped the pull is what
+    /// stopped the rest, and what stopped the rest stops the pull. What has come of the layers stays for the next time.
+    pub(super) fn settle<T>(&mut self, done: Result<T>, console: &Console) -> Result<T> {
+        match (done, self.pulling.take()) {
+            (Ok(done), None) => Ok(done),
+            (Ok(done), Some(pulling)) => {
+                // All layers were verified on the way: only what comes after them can have gone wrong.
+                if let Err(error) = pulling.finish() {
+                    console.warn(&format!("the local store does not list {}: {error}", self.name));
+                }
+                Ok(done)
+            }
+            (Err(error), Some(pulling)) if error.code() == "cancelled" => match pulling.finish() {
+                Err(cause) => Err(cause.in_image(&self.name)),
+                Ok(_) => Err(error.in_image(&self.name)),
+            },
+            (Err(error), _) => Err(self.failed(error, console)),
+        }
     }
 
     /// Reads one of its documents.
@@ -92,7 +119,7 @@ impl Opened {
             descriptor.size = self.layout.blob_size(&descriptor.digest).unwrap_or(0);
         }
         let path = self.layout.blob_path(&descriptor.digest);
-        Ok(LocalLayer { descriptor, path })
+        Ok(LocalLayer { descriptor, path, arriving: None })
     }
 
     /// The one image that was asked for by platform.
@@ -146,11 +173,32 @@ pub(super) fn options(platform: PlatformChoice, depth: Depth) -> client::PullOpt
     client::PullOptions { platform, depth, ..client::PullOptions::default() }
 }
 
-/// Opens an image.
+/// Opens an image, with all that was asked for.
 pub(super) fn open(
     name: &str,
     from: &FromArgs,
     options: client::PullOptions,
+    console: &Console,
+) -> Result<Opened> {
+    open_with(name, from, options, false, console)
+}
+
+/// Opens an image whose layers may be still on their way: [`layers::local`](super::layers::local) says where they can be read
+/// meanwhile, and what comes of that goes through [`Opened::settle`].
+pub(super) fn open_ahead(
+    name: &str,
+    from: &FromArgs,
+    platform: PlatformChoice,
+    console: &Console,
+) -> Result<Opened> {
+    open_with(name, from, options(platform, Depth::Layers), true, console)
+}
+
+fn open_with(
+    name: &str,
+    from: &FromArgs,
+    options: client::PullOptions,
+    is_ahead: bool,
     console: &Console,
 ) -> Result<Opened> {
     if name == SAMPLE {
@@ -162,16 +210,33 @@ pub(super) fn open(
             let (driver, folder) = driver(from, console)?;
             let name = reference.to_string();
             let pull = pull_options(options, &from.store);
-            let pulled = driver.pull(&reference, &pull).map_err(|error| error.in_image(&name))?;
+            let in_image = |error: Error| error.in_image(&name);
+            let (reference, pulled, pulling) = if is_ahead {
+                let pulling = driver.pull_ahead(&reference, &pull).map_err(in_image)?;
+                let store = driver.store();
+                let mut layers = pulling.image().images.iter().flat_map(|image| &image.layers);
+                let are_there = layers.clone().all(|layer| store.has(&layer.digest) == Some(layer.size));
+                // Schema 1 says no sizes, and a layer of no bytes is soon there.
+                if are_there || layers.any(|layer| layer.size == 0) {
+                    let pulled = pulling.finish().map_err(in_image)?;
+                    (pulled.reference, pulled.image, None)
+                } else {
+                    (pulling.reference().clone(), pulling.image().clone(), Some(pulling))
+                }
+            } else {
+                let pulled = driver.pull(&reference, &pull).map_err(in_image)?;
+                (pulled.reference, pulled.image, None)
+            };
             let layout = Layout::at(driver.store().root());
             Ok(Opened {
                 name,
-                reference: Some(pulled.reference),
+                reference: Some(reference),
                 layout,
-                pulled: pulled.image,
+                pulled,
                 _unpacked: folder,
                 store: Some(driver.store().clone()),
                 driver: Some(driver),
+                pulling,
             })
         }
         Source::Local(local) => open_layout(name, &local, options, console),
@@ -214,6 +279,7 @@ fn open_layout(
         _unpacked: None,
         store: None,
         driver: None,
+        pulling: None,
     })
 }
 
@@ -233,6 +299,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
         _unpacked: Some(folder),
         store: None,
         driver: None,
+        pulling: None,
     })
 }
 

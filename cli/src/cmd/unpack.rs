@@ -1,7 +1,7 @@
 //! `unpack`
 
 use serde_json::{Value, json};
-use wharfie_core::client::{Depth, PlatformChoice};
+use wharfie_core::client::PlatformChoice;
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::{Lack, Lacks, OnUnsupported};
 use wharfie_core::name::{Name, to_json};
@@ -41,13 +41,13 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
     let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
 
     let image = &arguments.image;
-    let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Layers), console)?;
+    let mut opened = open::open_ahead(&image.image, &image.from, platform, console)?;
     let local = layers::local(&opened)?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
-    let report = unpack(&local, &options, &arguments.directory, &progress)
-        .map_err(|error| opened.failed(error, console))?;
+    let unpacked = unpack(&local, &options, &arguments.directory, &progress);
     drop(progress);
+    let report = opened.settle(unpacked, console)?;
     layers::warn(&report.warnings, &report.layers, console);
     select::warn(&report.unmatched, console);
     warn(&report.lacks, console);

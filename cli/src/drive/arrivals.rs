@@ -126,7 +126,7 @@ pub struct Arriving {
 
 /// Where a blob is to be read.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Found {
     /// In the store, from an earlier time: to be verified by who reads it.
     There,
     /// In the store, where it came just now, verified.
@@ -145,27 +145,27 @@ impl Arriving {
     }
 
     /// Looks where a blob of this size is to be read.
-    pub(crate) fn find(&self, digest: &Digest, size: u64) -> Place {
+    pub(crate) fn find(&self, digest: &Digest, size: u64) -> Found {
         // Before all else: what comes between this and the rest is there when the rest is looked at.
         let over = self.over.get().copied();
         if let Some(arrival) = self.arrivals.find(digest) {
             let state = arrival.lock();
             let (file, attempt) = (state.file.clone(), state.attempt);
             match file {
-                _ if state.named => return Place::Verified,
+                _ if state.named => return Found::Verified,
                 Some(file) if over.is_none() => {
                     drop(state);
-                    return Place::Coming(Incoming { arrival, file, attempt, over: Arc::clone(&self.over) });
+                    return Found::Coming(Incoming { arrival, file, attempt, over: Arc::clone(&self.over) });
                 }
                 _ => {}
             }
         }
         match (self.store.has(digest), over) {
-            (Some(found), _) if found == size => Place::There,
-            (_, None) => Place::Awaited,
-            (_, Some(false)) => Place::Failed,
+            (Some(found), _) if found == size => Found::There,
+            (_, None) => Found::Awaited,
+            (_, Some(false)) => Found::Failed,
             // The pull left it out: whoever opens it is told so.
-            (_, Some(true)) => Place::There,
+            (_, Some(true)) => Found::There,
         }
     }
 }

@@ -39,7 +39,7 @@ use arrivals::{Arrivals, Over};
 use machine::{Input, Job, Parts, Reply, Task};
 
 pub use arrivals::Arriving;
-pub(crate) use arrivals::{Incoming, Place, Reach};
+pub(crate) use arrivals::{Found, Incoming, Reach};
 pub use cancel::Cancel;
 pub use observe::{CredentialSource, NoCredentials, Observer, Silent, Transfer, TransferState};
 pub use options::{NetworkOptions, PullOptions, When};

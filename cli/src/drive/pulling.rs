@@ -1,7 +1,7 @@
 //! A pull that is read while it runs.
 
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wharfie_core::Reference;
 use wharfie_core::client::{self, Outcome};
@@ -16,7 +16,8 @@ use super::{Aim, Driver, PullOptions, Pulled, gone};
 pub struct Pulling {
     driver: Driver,
     token: u64,
-    replies: Receiver<Reply>,
+    // Only read by `finish`; locked so that those who have a `Pulling` can be shared.
+    replies: Mutex<Receiver<Reply>>,
     aim: Aim,
     image: client::Pulled,
     over: Arc<Over>,
@@ -47,6 +48,7 @@ impl Driver {
             }
         };
         let image = aim.described(image);
+        let replies = Mutex::new(replies);
         Ok(Pulling { driver: self.clone(), token, replies, aim, image, over, outcome })
     }
 }
@@ -76,7 +78,8 @@ impl Pulling {
         let outcome = match self.outcome.take() {
             Some(outcome) => outcome,
             None => loop {
-                if let Reply::Done(outcome) = self.replies.recv().map_err(|_| gone())? {
+                let replies = self.replies.get_mut().unwrap_or_else(PoisonError::into_inner);
+                if let Reply::Done(outcome) = replies.recv().map_err(|_| gone())? {
                     break outcome.map_err(|error| self.aim.place(self.driver.with_space(error)))?;
                 }
             },

@@ -186,41 +186,29 @@ pub fn export(
     };
     let drafts =
         !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
-    let passed = job.untouched(&mut output)?;
-    let untouched = passed.is_some();
-    let made = if let Some(made) = passed {
+    let drafts = drafts && job.has_room(&output);
+    // What cannot be taken back has to wait until it is known what the layers are that are still on their way.
+    let is_open = image.is_arriving() && splice::may_fit(options);
+    if let Some(made) = job.untouched(&mut output)? {
         output.commit()?;
-        made
-    } else if spliced {
+        return Ok(Report { untouched: true, ..made.report(started) });
+    }
+    let made = if spliced || (is_open && !drafts) {
         job.spliced(output)?
     } else {
-        let made = if drafts && job.has_room(&output) {
-            job.drafted(&mut output)?
-        } else {
-            job.indexed(&mut output)?
-        };
+        let made = if drafts { job.drafted(&mut output)? } else { job.indexed(&mut output)? };
+        if is_open && splice::fits_as_found(image, options, &made.layers) {
+            // Their media types were wrong: what is copied must not hang on when they came (L26).
+            output.cut(0)?;
+            return job.spliced(output).map(|made| made.report(started));
+        }
         if options.cancel.is_cancelled() {
             return Err(ErrorKind::Cancelled {}.into());
         }
         output.commit()?;
         made
     };
-    let Made { tree, layers, tar_bytes, bytes, copied, drafted } = made;
-    // A root that no layer has an entry for is not written.
-    let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
-    Ok(Report {
-        entries,
-        tar_bytes,
-        bytes,
-        copied,
-        drafted,
-        untouched,
-        layers,
-        warnings: tree.warnings().clone(),
-        counts: *tree.counts(),
-        unmatched: tree.unmatched().to_vec(),
-        elapsed: started.elapsed(),
-    })
+    Ok(made.report(started))
 }
 
 /// Processors that the chain of one layer keeps busy.
@@ -252,6 +240,27 @@ struct Made {
     bytes: u64,
     copied: u64,
     drafted: u64,
+}
+
+impl Made {
+    fn report(self, started: Instant) -> Report {
+        let Made { tree, layers, tar_bytes, bytes, copied, drafted } = self;
+        // A root that no layer has an entry for is not written.
+        let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
+        Report {
+            entries,
+            tar_bytes,
+            bytes,
+            copied,
+            drafted,
+            untouched: false,
+            layers,
+            warnings: tree.warnings().clone(),
+            counts: *tree.counts(),
+            unmatched: tree.unmatched().to_vec(),
+            elapsed: started.elapsed(),
+        }
+    }
 }
 
 /// A layer that was decoded, without its index.
@@ -297,9 +306,20 @@ impl Job<'_> {
         Ok((Plan::new(resolver.finish()?, &self.options.merge)?, shelved))
     }
 
-    /// All layers decoded side by side, and what survives of their deflate blocks copied.
-    fn spliced(&self, output: Output) -> Result<Made> {
+    /// All layers decoded side by side, and what survives of their deflate blocks copied, unless it turns out on the way
+    /// that too little of them is gzip. Commits the output.
+    fn spliced(&self, mut output: Output) -> Result<Made> {
         let (mut plan, shelved) = self.decode(true)?;
+        let found: Vec<LayerReport> = shelved.iter().map(|layer| layer.report.clone()).collect();
+        if self.image.is_arriving() && !splice::fits_as_found(self.image, self.options, &found) {
+            let spools = shelved.into_iter().map(|layer| Some(layer.spool)).collect();
+            let made = self.emit_whole(&mut output, plan, spools, found)?;
+            if self.options.cancel.is_cancelled() {
+                return Err(ErrorKind::Cancelled {}.into());
+            }
+            output.commit()?;
+            return Ok(made);
+        }
         let (mut spools, mut layers) = (Vec::new(), Vec::new());
         let (mut packed, mut tables) = (Vec::new(), Vec::new());
         for layer in shelved {
@@ -358,9 +378,13 @@ impl Job<'_> {
         let packing = (self.options.format, self.level);
         let mut done = None;
         let mut rest = None;
+        let mut is_void = false;
         let packed =
             blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &|_| (), |filler| {
-                let (mut plan, written, held, mut flowed) = self.draft(filler)?;
+                let Some((mut plan, written, held, mut flowed)) = self.draft(filler)? else {
+                    is_void = true;
+                    return Err(fill::stopped());
+                };
                 if held < written {
                     // Blocks cannot be taken back in part.
                     rest = Some((plan, flowed));
@@ -370,6 +394,10 @@ impl Job<'_> {
                 done = Some((plan, flowed, tar_bytes, held));
                 Ok(())
             });
+        if is_void {
+            output.cut(0)?;
+            return self.indexed(output);
+        }
         if let Some((mut plan, mut flowed)) = rest {
             output.cut(0)?;
             plan.rewind();
@@ -390,7 +418,11 @@ impl Job<'_> {
     fn drafted_straight(&self, output: &mut Output) -> Result<Made> {
         let cancel = &self.options.cancel;
         let mut straight = Straight::new(output, 0, cancel);
-        let (mut plan, written, held, mut flowed) = self.draft(&mut straight)?;
+        let Some((mut plan, written, held, mut flowed)) = self.draft(&mut straight)? else {
+            drop(straight);
+            output.cut(0)?;
+            return self.indexed(output);
+        };
         straight.finish()?;
         if held < written {
             output.cut(held)?;
@@ -403,11 +435,13 @@ impl Job<'_> {
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes: bytes, bytes, copied: 0, drafted: held })
     }
 
-    /// Goes through all layers. Answers the plan, how many bytes were written, how many of them hold, and the layers.
-    fn draft(&self, fill: &mut dyn Fill) -> Result<(Plan, u64, u64, Vec<Flowed>)> {
+    /// Goes through all layers. Answers the plan, how many bytes were written, how many of them hold, and the layers;
+    /// `None` if nothing of that holds, since a layer began anew on its way.
+    fn draft(&self, fill: &mut dyn Fill) -> Result<Option<(Plan, u64, u64, Vec<Flowed>)>> {
         let count = self.image.layers.len();
         let mut drafting = Drafting::new(count, &self.options.merge, self.temp_dir, fill);
         let flowed = flow(self.image, &self.workshop, self.temp_dir, &mut drafting)?;
+        let Some(flowed) = flowed else { return Ok(None) };
         let (sketch, written, indexes) = drafting.finish();
         let mut resolver = Resolver::new(count, &self.options.merge)?;
         for index in indexes {
@@ -415,7 +449,7 @@ impl Job<'_> {
         }
         let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
         let held = plan.resume(&sketch, written);
-        Ok((plan, written, held, flowed))
+        Ok(Some((plan, written, held, flowed)))
     }
 
     /// What a plan has left: as a rule the headers of directories. Answers how many bytes they are.

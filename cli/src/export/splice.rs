@@ -19,7 +19,7 @@ use super::fill::{Fill, Origin, stopped};
 use super::output::Output;
 use crate::drive::Cancel;
 use crate::fault::io_error;
-use crate::layers::{LocalImage, LocalLayer, Packed, Spool};
+use crate::layers::{LayerReport, LocalImage, Packed, Spool};
 
 #[cfg(test)]
 mod tests;
@@ -205,19 +205,40 @@ impl Fill for Filler<'_> {
     }
 }
 
-/// Whether the output is best made of the layers' own deflate blocks: it is a tar.gz at no level in particular, and at
-/// least half of the layers' bytes are gzip. Known before anything is decoded, so that all routes to an output agree.
+/// Whether the output may be made of the layers' own deflate blocks: it is a tar.gz at no level in particular.
+pub(super) fn may_fit(options: &ExportOptions) -> bool {
+    options.format == Format::Gzip && options.level.is_none()
+}
+
+/// Whether that is best: at least half of the layers' bytes are gzip. Known before anything is decoded, so that all routes
+/// to an output agree; of layers that are still on their way, their media types have to do, and [`fits_as_found`] is asked
+/// when they have come.
 pub(super) fn fits(image: &LocalImage, options: &ExportOptions) -> bool {
-    if options.format != Format::Gzip || options.level.is_some() {
-        return false;
-    }
-    let is_gzip =
-        |layer: &LocalLayer| Packed::open(layer).is_ok_and(|blob| blob.format() == Some(Format::Gzip));
+    may_fit(options)
+        && is_mostly_gzip(image.layers.iter().map(|layer| {
+            let is_gzip = match &layer.arriving {
+                None => Packed::open(layer).is_ok_and(|blob| blob.format() == Some(Format::Gzip)),
+                Some(_) => Format::of_media_type(layer.descriptor.media_type.as_str()) == Some(Format::Gzip),
+            };
+            (is_gzip, layer.descriptor.size)
+        }))
+}
+
+/// The same of layers that have been decoded.
+pub(super) fn fits_as_found(image: &LocalImage, options: &ExportOptions, layers: &[LayerReport]) -> bool {
+    let layers = layers.iter().zip(&image.layers);
+    may_fit(options)
+        && is_mostly_gzip(
+            layers.map(|(report, layer)| (report.format == Format::Gzip, layer.descriptor.size)),
+        )
+}
+
+fn is_mostly_gzip(layers: impl Iterator<Item = (bool, u64)>) -> bool {
     let (mut gzip, mut total) = (0_u64, 0_u64);
-    for layer in &image.layers {
-        total = total.saturating_add(layer.descriptor.size);
-        if is_gzip(layer) {
-            gzip = gzip.saturating_add(layer.descriptor.size);
+    for (is_gzip, size) in layers {
+        total = total.saturating_add(size);
+        if is_gzip {
+            gzip = gzip.saturating_add(size);
         }
     }
     gzip > 0 && gzip >= total - gzip

@@ -46,13 +46,14 @@ impl Job<'_> {
     pub(super) fn untouched(&self, output: &mut Output) -> Result<Option<Made>> {
         let ([layer], None) = (&self.image.layers[..], self.options.level) else { return Ok(None) };
         let format = self.options.format;
-        // What cannot be opened is told of by who decodes it.
-        let is_of = |format| Packed::open(layer).is_ok_and(|blob| blob.format() == Some(format));
-        if format == Format::Identity || !is_of(format) {
+        // What cannot be opened is told of by who decodes it. One that is on its way shows when it is read.
+        let may_be = layer.arriving.is_some()
+            || Packed::open(layer).is_ok_and(|blob| blob.format() == Some(format));
+        if format == Format::Identity || !may_be {
             return Ok(None);
         }
         let (merge, workshop) = (&self.options.merge, &self.workshop);
-        let mut comparing = Comparing {
+        let make = || Comparing {
             scan: Scan::new(0, &merge.limits).with_blob(layer.descriptor.digest),
             untouched: Untouched::new(merge, &NativeHashes),
             padding: 0,
@@ -63,7 +64,8 @@ impl Job<'_> {
             cancel: workshop.cancel,
             progress: workshop.progress,
         };
-        let Some(report) = pass.one(0, &mut comparing)? else { return Ok(None) };
+        let (comparing, report) = pass.one_by(0, &make)?;
+        let Some(report) = report.filter(|report| report.format == format) else { return Ok(None) };
         let mut resolver = Resolver::new(1, merge)?;
         resolver.supply(comparing.scan.finish()?)?;
         let mut plan = Plan::new(resolver.finish()?, merge)?;

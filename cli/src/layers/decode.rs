@@ -45,7 +45,7 @@ pub(crate) fn decode_some(
     wanted: &dyn Fn(usize) -> bool,
 ) -> Result<Vec<Option<Decoded>>> {
     let order = largest_first(image, (0..image.layers.len()).filter(|layer| wanted(*layer)));
-    in_lanes(image, workshop, order, &|job| run(job, keep))
+    in_lanes(image, workshop, order, &|job| job.until_it_holds(|| run(job, keep)))
 }
 
 fn run(job: &Job<'_>, keep: Keep<'_>) -> Result<Decoded> {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -56,25 +56,38 @@ pub(crate) struct Flowed {
 
 /// Decodes all of them, from the top. Of several failures, the lowest layer's is told, and the taker's before them. Layers
 /// that nobody takes are kept in `temp_dir`, in files without a name.
+///
+/// `None` if a blob on its way began anew when the taker had had something of it: nothing that was taken holds then.
 pub(crate) fn flow(
     image: &LocalImage,
     workshop: &Workshop<'_>,
     temp_dir: &Path,
     taker: &mut dyn Taker,
-) -> Result<Vec<Flowed>> {
+) -> Result<Option<Vec<Flowed>>> {
     let pieces = Pieces::default();
     let stage = Stage {
         left: AtomicUsize::new(image.layers.len()),
         taker: Mutex::new((taker, None)),
         pieces: &pieces,
         temp_dir,
+        spoiled: AtomicBool::new(false),
     };
     let order = (0..image.layers.len()).rev().collect();
-    let flowed = in_lanes(image, workshop, order, &|job| Lane { job, stage: &stage }.run());
+    let flowed = in_lanes(image, workshop, order, &|job| {
+        let lane = Lane { job, stage: &stage, taken: AtomicBool::new(false) };
+        job.until_it_holds(|| {
+            let done = lane.run();
+            if done.is_err() && lane.taken.load(Ordering::Relaxed) && job.take_anew() {
+                stage.spoiled.store(true, Ordering::Relaxed);
+            }
+            done
+        })
+    });
     let (_, failure) = stage.taker.into_inner().unwrap_or_else(PoisonError::into_inner);
     match failure {
         Some(error) => Err(error),
-        None => Ok(flowed?.into_iter().flatten().collect()),
+        None if stage.spoiled.into_inner() && !workshop.cancel.is_cancelled() => Ok(None),
+        None => Ok(Some(flowed?.into_iter().flatten().collect())),
     }
 }
 
@@ -86,6 +99,8 @@ struct Stage<'s> {
     taker: Mutex<(&'s mut dyn Taker, Option<Error>)>,
     pieces: &'s Pieces,
     temp_dir: &'s Path,
+    /// Whether something was taken that does not hold.
+    spoiled: AtomicBool,
 }
 
 /// The pieces of all layers.
@@ -148,6 +163,8 @@ impl Stage<'_> {
 struct Lane<'l, 's> {
     job: &'l Job<'l>,
     stage: &'l Stage<'s>,
+    /// Whether the taker has had something of the layer.
+    taken: AtomicBool,
 }
 
 /// Where the bytes of a layer are that were not taken yet.
@@ -327,6 +344,7 @@ impl<'l> Lane<'l, '_> {
     fn drain(&self, held: &mut Held<'l>) -> Result<()> {
         while let Some(piece) = held.pieces.pop_front() {
             let at = held.taken;
+            self.taken.store(true, Ordering::Relaxed);
             let wanted = self.with_taker(|taker| {
                 let wanted = taker.wants();
                 if wanted {

@@ -8,24 +8,31 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use wharfie_core::codec::{Codec as _, Decoder, Format, FormatMismatch, Needs};
 use wharfie_core::digest::Verifier;
 use wharfie_core::error::{Error, ErrorKind, Place, Result};
+use wharfie_core::image::Descriptor;
 use wharfie_core::merge::{Scan, check_diff_id};
 use wharfie_core::{Algorithm, Digest, Limits};
 
 use super::packed::Packed;
 use super::{LayerReport, LocalImage, LocalLayer, Progress};
 use crate::codec::{NativeCodecs, NativeHashes};
-use crate::drive::Cancel;
+use crate::drive::{Cancel, Found, Incoming, Reach};
+use crate::fault::io_error;
 
 /// Bytes of a piece on its way.
 pub(super) const PIECE: usize = 256 << 10;
 /// Decoded pieces of one layer that may wait for who keeps them.
 const PIECES: usize = 4;
+/// How often who waits for a blob looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(20);
 /// Layers decoded at once at most: each holds its pieces and its window.
 const LANES: usize = 16;
+/// Of these, at least so many while layers are on their way: as many as are fetched at once.
+const ARRIVING: usize = 6;
 
 /// What all layers have in common.
 pub(crate) struct Workshop<'w> {
@@ -62,7 +69,7 @@ pub(super) fn in_lanes<T: Send>(
             // One that there is not lacks in the end.
             let Some(local) = image.layers.get(layer) else { return };
             let diff_id = image.diff_ids.as_ref().and_then(|ids| ids.get(layer)).copied();
-            let job = Job { workshop, layer, local, diff_id, stop: &stop };
+            let job = Job { workshop, layer, local, diff_id, stop: &stop, anew: AtomicBool::new(false) };
             let result = run(&job).map_err(|error| error.at(job.place()));
             if result.is_err() {
                 job.stop_all();
@@ -72,7 +79,12 @@ pub(super) fn in_lanes<T: Send>(
             }
         }
     };
-    let lanes = workshop.jobs.min(LANES).min(wanted);
+    // Who waits for a layer on its way leaves the processors to those whose layers are there.
+    let lanes = match workshop.jobs {
+        jobs if jobs > 1 && image.is_arriving() => jobs.max(ARRIVING),
+        jobs => jobs,
+    };
+    let lanes = lanes.min(LANES).min(wanted);
     thread::scope(|scope| {
         for _ in 1..lanes {
             scope.spawn(lane);
@@ -116,25 +128,82 @@ pub(super) struct Job<'j> {
     pub(super) local: &'j LocalLayer,
     pub(super) diff_id: Option<Digest>,
     stop: &'j AtomicBool,
+    /// Its blob began anew on its way, when some of it had been read.
+    anew: AtomicBool,
 }
 
-/// A blob being read: what is hashed of it is what was decoded.
+/// A blob being read: what is verified of it is what was decoded.
 pub(super) struct Blob<'b> {
     job: &'b Job<'b>,
     packed: Packed,
-    verifier: Verifier,
+    trust: Trust,
     position: u64,
     told: u64,
 }
 
+/// Who verifies a blob.
+enum Trust {
+    /// Who reads it.
+    Own(Verifier),
+    /// Who brings it: it is on its way.
+    Coming(Incoming),
+    /// Who brought it, just now.
+    Verified,
+}
+
 impl Blob<'_> {
-    /// The next bytes, hashed; none at the end.
+    /// The next bytes; none at the end. Waits for those of a blob that is on its way.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.job.go_on()?;
-        let n = self.packed.read_some(buffer, self.position)?;
-        self.verifier.update(&buffer[..n])?;
+        let n = match &self.trust {
+            Trust::Coming(_) => self.await_some(buffer)?,
+            _ => self.packed.read_some(buffer, self.position)?,
+        };
+        if let Trust::Own(verifier) = &mut self.trust {
+            verifier.update(&buffer[..n])?;
+        }
         self.position += n as u64;
         Ok(n)
+    }
+
+    fn await_some(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let size = self.job.local.descriptor.size;
+        // The pull holds it to its size.
+        let wanted = size.min(self.position.saturating_add(buffer.len() as u64));
+        while self.position < wanted {
+            let (end, is_whole) = match self.wait(wanted)? {
+                Some(end) => (end.min(wanted), false),
+                None => (wanted, true),
+            };
+            let len = usize::try_from(end.saturating_sub(self.position)).unwrap_or(buffer.len());
+            let part = buffer.get_mut(..len).unwrap_or_default();
+            let n = self.packed.read_some(part, self.position)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            // Nothing where there was something: it was taken back in between, unless that cannot be.
+            if is_whole {
+                return Err(ErrorKind::SizeMismatch { expected: size, actual: self.position }.into());
+            }
+        }
+        Ok(0)
+    }
+
+    /// Waits a moment for so many bytes of a blob on its way. Answers how many there are, and `None` when they are
+    /// verified.
+    fn wait(&mut self, wanted: u64) -> Result<Option<u64>> {
+        self.job.go_on()?;
+        let Trust::Coming(incoming) = &mut self.trust else { return Ok(None) };
+        match incoming.wait(self.position, wanted, LOOK) {
+            Reach::Bytes(len) => Ok(Some(len)),
+            Reach::Verified => Ok(None),
+            Reach::Anew => {
+                self.job.anew.store(true, Ordering::Relaxed);
+                Err(ErrorKind::Cancelled {}.into())
+            }
+            // The pull tells why.
+            Reach::Failed => Err(ErrorKind::Cancelled {}.into()),
+        }
     }
 
     /// Bytes read so far.
@@ -177,8 +246,19 @@ impl Blob<'_> {
     }
 
     /// Verifies it when all of it has been read. Answers its digest, and the blob to read ranges of.
-    pub(super) fn verify(self) -> Result<(Digest, Packed)> {
-        Ok((self.verifier.finish()?, self.packed))
+    pub(super) fn verify(mut self) -> Result<(Digest, Packed)> {
+        let Descriptor { digest, size: expected, .. } = self.job.local.descriptor;
+        let digest = match self.trust {
+            Trust::Own(verifier) => verifier.finish()?,
+            _ if self.position != expected => {
+                return Err(ErrorKind::SizeMismatch { expected, actual: self.position }.into());
+            }
+            _ => {
+                while self.wait(u64::MAX)?.is_some() {}
+                digest
+            }
+        };
+        Ok((digest, self.packed))
     }
 }
 
@@ -200,20 +280,73 @@ impl Job<'_> {
         Place { layer: Some(self.layer), blob: Some(self.local.descriptor.digest), ..Place::default() }
     }
 
-    /// The blob, and its first bytes, which are read.
-    pub(super) fn open(&self) -> Result<(Blob<'_>, Vec<u8>)> {
-        let descriptor = &self.local.descriptor;
-        let packed = Packed::open(self.local)?;
-        let actual = packed.len()?;
-        if actual != descriptor.size {
-            return Err(ErrorKind::SizeMismatch { expected: descriptor.size, actual }.into());
+    /// Works on the layer, and does so again where its blob began anew on its way: what was read of it before is void.
+    /// How often that may be is up to the pull.
+    pub(super) fn until_it_holds<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            let done = work();
+            if done.is_ok() || !self.take_anew() {
+                return done;
+            }
         }
-        let verifier = Verifier::new(&NativeHashes, descriptor.digest, Some(descriptor.size));
-        let mut blob = Blob { job: self, packed, verifier, position: 0, told: 0 };
+    }
+
+    /// Whether the work failed since its blob began anew. Asked once.
+    pub(super) fn take_anew(&self) -> bool {
+        self.anew.swap(false, Ordering::Relaxed)
+    }
+
+    /// The blob, and its first bytes, which are read: as many at least as tell its format.
+    pub(super) fn open(&self) -> Result<(Blob<'_>, Vec<u8>)> {
+        let (packed, trust) = self.source()?;
+        let mut blob = Blob { job: self, packed, trust, position: 0, told: 0 };
         let mut first = vec![0; PIECE];
-        let n = blob.read(&mut first)?;
-        first.truncate(n);
+        let mut filled = 0;
+        while filled < Format::MAGIC_BYTES {
+            match blob.read(first.get_mut(filled..).unwrap_or_default())? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        first.truncate(filled);
         Ok((blob, first))
+    }
+
+    /// Where the blob is to be read, as soon as there is something of it.
+    fn source(&self) -> Result<(Packed, Trust)> {
+        let descriptor = &self.local.descriptor;
+        let of_file = || {
+            let packed = Packed::open(self.local)?;
+            match packed.len()? {
+                actual if actual == descriptor.size => Ok(packed),
+                actual => Err(Error::from(ErrorKind::SizeMismatch { expected: descriptor.size, actual })),
+            }
+        };
+        let Some(arriving) = &self.local.arriving else {
+            return Ok((of_file()?, Trust::Own(self.verifier())));
+        };
+        loop {
+            self.go_on()?;
+            match arriving.find(&descriptor.digest, descriptor.size) {
+                Found::There => return Ok((of_file()?, Trust::Own(self.verifier()))),
+                Found::Verified => return Ok((of_file()?, Trust::Verified)),
+                Found::Coming(incoming) => {
+                    let file = incoming
+                        .file()
+                        .try_clone()
+                        .map_err(|error| io_error("opening a layer", Some(&self.local.path), &error))?;
+                    return Ok((Packed::of_file(file, self.local), Trust::Coming(incoming)));
+                }
+                Found::Awaited => thread::sleep(LOOK),
+                // The pull tells why.
+                Found::Failed => return Err(ErrorKind::Cancelled {}.into()),
+            }
+        }
+    }
+
+    fn verifier(&self) -> Verifier {
+        let descriptor = &self.local.descriptor;
+        Verifier::new(&NativeHashes, descriptor.digest, Some(descriptor.size))
     }
 
     /// The format that the media type says.

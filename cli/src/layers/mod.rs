@@ -17,6 +17,8 @@ use wharfie_core::Digest;
 use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
 
+use crate::drive::Arriving;
+
 pub(crate) use self::decode::{Decoded, Keep, decode, decode_some};
 pub(crate) use self::flow::{Flowed, Taker, flow};
 pub(crate) use self::job::Workshop;
@@ -37,8 +39,17 @@ pub struct LocalImage {
 pub struct LocalLayer {
     /// What the manifest says of it.
     pub descriptor: Descriptor,
-    /// The file that holds it.
+    /// The file that holds it, or will when it has arrived.
     pub path: PathBuf,
+    /// Where it can be read before, if it is still on its way.
+    pub arriving: Option<Arriving>,
+}
+
+impl LocalImage {
+    /// Whether layers of it may still be on their way.
+    pub(crate) fn is_arriving(&self) -> bool {
+        self.layers.iter().any(|layer| layer.arriving.is_some())
+    }
 }
 
 /// Who is told how far it has come. Called from several threads, some hundred times a second at most.

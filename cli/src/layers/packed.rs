@@ -8,7 +8,8 @@ use wharfie_core::codec::Format;
 use wharfie_core::error::Result;
 
 use super::LocalLayer;
-use super::spool::{Spool, read_at, read_exact_at};
+use super::spool::Spool;
+use crate::at;
 use crate::fault::io_error;
 
 /// The blob of a layer, open.
@@ -29,6 +30,11 @@ impl Packed {
         Ok(Packed { file, path: layer.path.clone() })
     }
 
+    /// The same, of a file that is open; it is read at given positions only.
+    pub(super) fn of_file(file: File, layer: &LocalLayer) -> Packed {
+        Packed { file, path: layer.path.clone() }
+    }
+
     /// How many bytes there are.
     ///
     /// # Errors
@@ -45,7 +51,7 @@ impl Packed {
     /// `local_io`.
     pub(super) fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let read = loop {
-            match read_at(&self.file, buffer, offset) {
+            match at::read(&self.file, buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -58,7 +64,7 @@ impl Packed {
     /// # Errors
     /// `local_io`, also where there are not so many bytes.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        read_exact_at(&self.file, buffer, offset)
+        at::read_exact(&self.file, buffer, offset)
             .map_err(|error| io_error("reading a layer", Some(&self.path), &error))
     }
 

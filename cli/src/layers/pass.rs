@@ -74,6 +74,24 @@ impl Pass<'_> {
         let read = self.all(vec![(layer, reader)])?;
         Ok(read.into_iter().find_map(|(.., report)| report))
     }
+
+    /// Reads one layer that may still be on its way, by a reader that `make` makes: by another one where it begins anew.
+    pub(crate) fn one_by<R: Reader>(
+        &self,
+        layer: usize,
+        make: &(dyn Fn() -> R + Sync),
+    ) -> Result<(R, Option<LayerReport>)> {
+        let workshop =
+            Workshop { limits: self.limits, cancel: self.cancel, progress: self.progress, jobs: 1 };
+        let read = in_lanes(self.image, &workshop, vec![layer], &|job| {
+            job.until_it_holds(|| {
+                let mut reader = make();
+                let report = read(job, &mut reader)?;
+                Ok((reader, report))
+            })
+        })?;
+        read.into_iter().flatten().next().ok_or_else(|| internal("a layer was not read"))
+    }
 }
 
 /// Decodes the layer and hands it to its reader. No report if that had enough.

@@ -1,13 +1,14 @@
 //! Decoded layers on disk, to be read by ranges.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
 
 use super::LocalLayer;
+use crate::at;
 use crate::fault::{available_space, io_error};
 
 /// The bytes of one decoded layer: a temporary file that has no name, or the blob itself where it is not compressed.
@@ -46,47 +47,15 @@ impl Spool {
 
     /// Fills `buffer` from `offset` on.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        read_exact_at(&self.file, buffer, offset)
+        at::read_exact(&self.file, buffer, offset)
             .map_err(|error| io_error("reading a decoded layer", Some(&self.path), &error))
     }
-}
-
-/// What there is from `offset` on, and nothing of where the file stood before.
-#[cfg(unix)]
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-#[cfg(unix)]
-pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match read_at(file, buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                buffer = &mut buffer[n..];
-                offset += n as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Looks whether `dir` can hold what these layers are at least when decoded.
 ///
 /// What a layer is at least is told by its own last or first bytes, so that nobody is refused who would have had room;
-/// who has too little in spite of it meets the disk's own error later.
+/// who has too little in spite of it meets the disk's own error later. Layers that are still on their way tell nothing.
 ///
 /// # Errors
 /// `no_space`.
@@ -106,11 +75,11 @@ fn least_decoded_size(layer: &LocalLayer) -> Option<u64> {
     let file = File::open(&layer.path).ok()?;
     let mut head = [0; 18];
     let n = head.len().min(usize::try_from(layer.descriptor.size).ok()?);
-    read_exact_at(&file, &mut head[..n], 0).ok()?;
+    at::read_exact(&file, &mut head[..n], 0).ok()?;
     match Format::detect(&head[..n]).ok()? {
         Format::Gzip if layer.descriptor.size >= 18 => {
             let mut tail = [0; 4];
-            read_exact_at(&file, &mut tail, layer.descriptor.size - 4).ok()?;
+            at::read_exact(&file, &mut tail, layer.descriptor.size - 4).ok()?;
             Some(u64::from(u32::from_le_bytes(tail)))
         }
         Format::Zstd => zstd::zstd_safe::get_frame_content_size(&head[..n]).ok().flatten(),

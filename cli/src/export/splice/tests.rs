@@ -132,6 +132,7 @@ fn local(path: &Path, bytes: &[u8]) -> LocalLayer {
             bytes.len() as u64,
         ),
         path: path.to_owned(),
+        arriving: None,
     }
 }
 
