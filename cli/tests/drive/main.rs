@@ -1,5 +1,7 @@
 //! The driver and the store against registries on loopback, and against what goes wrong between them.
 
+#[cfg(unix)]
+mod arriving;
 mod interrupted;
 mod real;
 mod shared;

@@ -47,8 +47,16 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 impl Image {
-    /// Of layers of these sizes.
+    /// Of layers of these sizes, which are no tars.
     pub(crate) fn new(sizes: &[usize]) -> Image {
+        let noise = (1..).zip(sizes).map(|(seed, len)| noise(seed, *len));
+        Image::of(
+            noise.map(|bytes| ("application/vnd.oci.image.layer.v1.tar", digest(&bytes), bytes)).collect(),
+        )
+    }
+
+    /// Of these layers: media type, `diff_id`, blob.
+    pub(crate) fn of(layers: Vec<(&str, String, Vec<u8>)>) -> Image {
         let mut content = BTreeMap::new();
         let mut keep = |bytes: Vec<u8>| {
             let digest = digest(&bytes);
@@ -56,14 +64,14 @@ impl Image {
             content.insert(digest.clone(), bytes);
             (digest, len)
         };
-        let layers: Vec<(String, usize)> =
-            (1..).zip(sizes).map(|(seed, len)| keep(noise(seed, *len))).collect();
-        let diff_ids: Vec<&String> = layers.iter().map(|(digest, _)| digest).collect();
-        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+        let diff_ids: Vec<String> = layers.iter().map(|(_, diff_id, _)| diff_id.clone()).collect();
+        let layers: Vec<(&str, (String, usize))> =
+            layers.into_iter().map(|(kind, _, blob)| (kind, keep(blob))).collect();
+        let config = json!({"architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
         let (config, config_len) = keep(config.to_string().into_bytes());
         let described: Vec<_> = layers
             .iter()
-            .map(|(digest, len)| json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len}))
+            .map(|(kind, (digest, len))| json!({"mediaType": kind, "digest": digest, "size": len}))
             .collect();
         let manifest = json!({
             "schemaVersion": 2,
@@ -72,7 +80,12 @@ impl Image {
             "layers": described,
         });
         let (manifest, _) = keep(manifest.to_string().into_bytes());
-        Image { manifest, config, layers: layers.into_iter().map(|(digest, _)| digest).collect(), content }
+        Image {
+            manifest,
+            config,
+            layers: layers.into_iter().map(|(_, (digest, _))| digest).collect(),
+            content,
+        }
     }
 }
 

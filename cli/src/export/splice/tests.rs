@@ -12,6 +12,7 @@ use wharfie_core::image::Descriptor;
 use super::*;
 use crate::codec::NativeCodecs;
 use crate::export::Sink;
+use crate::layers::LocalLayer;
 
 struct Chance(u64);
 

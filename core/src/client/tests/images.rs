@@ -44,6 +44,17 @@ fn each_depth_costs_its_requests_and_no_more() {
         assert_eq!(pulled.images.len(), usize::from(to >= Depth::Manifest));
         let resolved = world.events.iter().filter(|event| matches!(event, Event::Resolved { .. })).count();
         assert_eq!(resolved, 1);
+        // When all documents have come, and what there is to them, is told of pulls that go on from there.
+        let is_described = |event: &Event| matches!(event, Event::Described { .. });
+        let is_document = |event: &Event| matches!(event, Event::Document { .. });
+        let described = world.events.iter().position(is_described);
+        assert_eq!(described.is_some(), to == Depth::Layers);
+        if let Some(at) = described {
+            assert!(!world.events[at..].iter().any(is_document));
+            assert!(!world.events[at + 1..].iter().any(is_described));
+            let Event::Described { pulled: told, .. } = &world.events[at] else { panic!() };
+            assert_eq!((&told.top, &told.images), (&pulled.top, &pulled.images));
+        }
     }
 }
 
