@@ -41,7 +41,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What happened.
 pub(super) enum Input {
     /// A job is wanted.
-    Job { job: Job, replies: mpsc::Sender<Reply> },
+    Job { job: Box<Job>, replies: mpsc::Sender<Reply> },
     /// The caller of a job does not want it any longer.
     Abandon { token: u64 },
     /// The head of a response.
@@ -283,7 +283,7 @@ impl Machine {
                 Ok(())
             }
             Input::Job { job, replies } => {
-                self.begin(job, replies);
+                self.begin(*job, replies);
                 Ok(())
             }
             Input::Abandon { token } => {

@@ -325,7 +325,7 @@ impl Driver {
     fn begin(&self, task: Task, online: bool, over: Arc<Over>) -> Result<(u64, mpsc::Receiver<Reply>)> {
         let token = self.0.tokens.fetch_add(1, Ordering::Relaxed);
         let (replies, inbox) = mpsc::channel();
-        let job = Job { token, task, online, over };
+        let job = Box::new(Job { token, task, online, over });
         self.0.inbox.send(Input::Job { job, replies }).map_err(|_| gone())?;
         Ok((token, inbox))
     }

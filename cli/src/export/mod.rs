@@ -8,6 +8,8 @@
 //!   goes to the output at once. When all layers are known, the plan says how much of that holds; the rest is added.
 //! - *Indexed*, for streams, and where a draft could foresee nothing: all layers are decoded side by side into unnamed
 //!   temporary files, and the plan is done from there.
+//!
+//! Layers may still be on their way ([`LocalLayer::arriving`](crate::layers::LocalLayer)): each is read as far as it is there.
 
 mod blocks;
 mod drafting;
@@ -242,6 +244,16 @@ struct Made {
     drafted: u64,
 }
 
+/// What came of a draft.
+struct Drafted {
+    plan: Plan,
+    /// Bytes that were written of what it foretold.
+    written: u64,
+    /// Of these, the first so many are as the plan has them.
+    held: u64,
+    layers: Vec<Flowed>,
+}
+
 impl Made {
     fn report(self, started: Instant) -> Report {
         let Made { tree, layers, tar_bytes, bytes, copied, drafted } = self;
@@ -381,7 +393,8 @@ impl Job<'_> {
         let mut is_void = false;
         let packed =
             blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &|_| (), |filler| {
-                let Some((mut plan, written, held, mut flowed)) = self.draft(filler)? else {
+                let Some(Drafted { mut plan, written, held, layers: mut flowed }) = self.draft(filler)?
+                else {
                     is_void = true;
                     return Err(fill::stopped());
                 };
@@ -418,7 +431,7 @@ impl Job<'_> {
     fn drafted_straight(&self, output: &mut Output) -> Result<Made> {
         let cancel = &self.options.cancel;
         let mut straight = Straight::new(output, 0, cancel);
-        let Some((mut plan, written, held, mut flowed)) = self.draft(&mut straight)? else {
+        let Some(Drafted { mut plan, written, held, layers: mut flowed }) = self.draft(&mut straight)? else {
             drop(straight);
             output.cut(0)?;
             return self.indexed(output);
@@ -435,9 +448,8 @@ impl Job<'_> {
         Ok(Made { tree: plan.into_tree(), layers, tar_bytes: bytes, bytes, copied: 0, drafted: held })
     }
 
-    /// Goes through all layers. Answers the plan, how many bytes were written, how many of them hold, and the layers;
-    /// `None` if nothing of that holds, since a layer began anew on its way.
-    fn draft(&self, fill: &mut dyn Fill) -> Result<Option<(Plan, u64, u64, Vec<Flowed>)>> {
+    /// Goes through all layers. `None` if nothing of what was written holds, since a layer began anew on its way.
+    fn draft(&self, fill: &mut dyn Fill) -> Result<Option<Drafted>> {
         let count = self.image.layers.len();
         let mut drafting = Drafting::new(count, &self.options.merge, self.temp_dir, fill);
         let flowed = flow(self.image, &self.workshop, self.temp_dir, &mut drafting)?;
@@ -449,7 +461,7 @@ impl Job<'_> {
         }
         let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
         let held = plan.resume(&sketch, written);
-        Ok(Some((plan, written, held, flowed)))
+        Ok(Some(Drafted { plan, written, held, layers: flowed }))
     }
 
     /// What a plan has left: as a rule the headers of directories. Answers how many bytes they are.

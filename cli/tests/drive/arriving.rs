@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use testbed::faults::{Ending, Fault, FaultProxy};
+use testbed::faults::{Ending, Fault, FaultProxy, Passed, Seen};
 use testbed::image::digest;
 use testbed::layer::{Compression, Layer, Meta};
 use testbed::server::{Request, Response};
@@ -143,10 +143,7 @@ fn expected(registry: &Registry) -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 /// Exports from an empty store through a proxy, to each kind of output, and compares.
-fn assert_same(
-    registry: &Registry,
-    plan: impl Fn(&Request, testbed::faults::Seen) -> Fault + Send + Sync + Copy + 'static,
-) {
+fn assert_same(registry: &Registry, plan: impl Fn(&Request, Seen) -> Fault + Send + Sync + Copy + 'static) {
     for (output, expected) in expected(registry) {
         let proxy = FaultProxy::start(registry.address(), plan);
         let home = Home::new();
@@ -248,7 +245,7 @@ fn a_draft_of_what_begins_anew_is_thrown_away() {
     assert_eq!(drafted(Some(690_000)), 0);
 }
 
-fn wrong_once(request: &Request, seen: testbed::faults::Seen, at: u64) -> Fault {
+fn wrong_once(request: &Request, seen: Seen, at: u64) -> Fault {
     Fault { flip: (request.path().contains("/blobs/") && seen.same == 0).then_some(at), ..Fault::none() }
 }
 
@@ -515,6 +512,6 @@ fn a_blob_that_another_process_fetches_is_waited_for() {
     wait_until(Duration::from_secs(30), || fs::metadata(&large).is_ok_and(|meta| meta.len() > 100_000));
     assert!(home.export(&name, "out.tar") == expected(&registry)["out.tar"]);
     assert!(other.wait().unwrap().success());
-    let reads = settled(&proxy).into_iter().filter(|it| it.reads_blob());
+    let reads = settled(&proxy).into_iter().filter(Passed::reads_blob);
     assert_eq!(reads.filter(|it| it.target.ends_with(&registry.image.layers[1])).count(), 1);
 }

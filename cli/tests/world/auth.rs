@@ -200,21 +200,33 @@ fn tokens_that_die_in_the_middle() {
         let options = token::Options { lives: two, says, ..token::Options::default() };
         let Some((cargo, server)) = with_tokens("tokens of two seconds", options) else { return };
         let before = server.asked().len();
-        let proxy = FaultProxy::start(cargo.registry.address(), |request, seen| {
-            if !request.target.contains("/blobs/") {
-                return Fault::none();
-            }
-            // Cut again and again, slowly: every blob goes on with a new request, and some of them later than two
-            // seconds.
-            let cut = Some((80_000, testbed::faults::Ending::Close));
-            let cut = if seen.same < 3 { cut } else { None };
-            Fault { cut, pace: Some(Duration::from_millis(400)), ..Fault::default() }
-        });
-        let ship = Ship::new();
-        ship.ok(&["pull", &proxy.image(NAME), "--creds", "ship:wright", "--jobs", "1"]);
+        let proxy = || {
+            FaultProxy::start(cargo.registry.address(), |request, seen| {
+                if !request.target.contains("/blobs/") {
+                    return Fault::none();
+                }
+                // Cut again and again, slowly: every blob goes on with a new request, and some of them later than two
+                // seconds.
+                let cut = Some((80_000, testbed::faults::Ending::Close));
+                let cut = if seen.same < 3 { cut } else { None };
+                Fault { cut, pace: Some(Duration::from_millis(400)), ..Fault::default() }
+            })
+        };
+        let (ship, first) = (Ship::new(), proxy());
+        ship.ok(&["pull", &first.image(NAME), "--creds", "ship:wright", "--jobs", "1"]);
         ship.holds(&cargo.blobs);
         assert!(server.asked()[before..].iter().filter(|it| it.status == 200).count() >= 2);
-        assert!(proxy.passed().iter().all(|it| it.scheme.as_deref().is_none_or(|it| it == "Bearer")));
+        assert!(first.passed().iter().all(|it| it.scheme.as_deref().is_none_or(|it| it == "Bearer")));
+        ship.ok(&["export", &first.image(NAME), "--offline", "-o", "cargo.tar"]);
+
+        // An export reads the layers meanwhile, and notices nothing.
+        let before = server.asked().len();
+        let (other, second) = (Ship::new(), proxy());
+        let arguments = ["--creds", "ship:wright", "--jobs", "1", "-o", "cargo.tar"];
+        other.ok(&[&["export", &second.image(NAME)], &arguments[..]].concat());
+        other.holds(&cargo.blobs);
+        assert!(server.asked()[before..].iter().filter(|it| it.status == 200).count() >= 2);
+        assert!(fs::read(other.path("cargo.tar")).unwrap() == fs::read(ship.path("cargo.tar")).unwrap());
     }
 }
 

@@ -185,6 +185,35 @@ fn an_interrupt_ends_it_in_order() {
 }
 
 #[test]
+fn an_export_of_layers_that_arrive_is_that_of_layers_that_are_there() {
+    let Some(cargo) = load("an export beside its pull") else { return };
+    let there = Ship::new();
+    let image = cargo.registry.image(NAME);
+    there.ok(&["pull", &image]);
+    for output in ["cargo.tar", "cargo.tar.gz", "cargo.tar.zst"] {
+        there.ok(&["export", &image, "--offline", "-o", output]);
+        let ship = Ship::new();
+        let proxy = slow(&cargo);
+        let mut child = ship.start(&["export", &proxy.image(NAME), "-o", output]);
+        if output == "cargo.tar" {
+            // It has begun before all has come.
+            let begun = || {
+                let files = fs::read_dir(ship.path("")).unwrap().flatten();
+                let mut unnamed =
+                    files.filter(|file| file.file_name().to_string_lossy().starts_with(".wharfie-"));
+                unnamed.any(|file| file.metadata().is_ok_and(|meta| meta.len() > 1_000_000))
+            };
+            wait_until(Duration::from_secs(30), begun);
+            let sent: u64 = proxy.passed().iter().filter(|it| it.reads_blob()).map(|it| it.sent).sum();
+            assert!(sent < cargo.size() - 300_000, "{sent}");
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(fs::read(ship.path(output)).unwrap() == fs::read(there.path(output)).unwrap(), "{output}");
+        ship.holds(&cargo.blobs);
+    }
+}
+
+#[test]
 fn an_export_that_fails_leaves_what_was_there() {
     let Some(cargo) = load("a failed export") else { return };
     let proxy = FaultProxy::start(cargo.registry.address(), |request, _| {
