@@ -47,8 +47,8 @@ impl Job<'_> {
         let ([layer], None) = (&self.image.layers[..], self.options.level) else { return Ok(None) };
         let format = self.options.format;
         // What cannot be opened is told of by who decodes it. One that is on its way shows when it is read.
-        let may_be = layer.arriving.is_some()
-            || Packed::open(layer).is_ok_and(|blob| blob.format() == Some(format));
+        let may_be =
+            layer.arriving.is_some() || Packed::open(layer).is_ok_and(|blob| blob.format() == Some(format));
         if format == Format::Identity || !may_be {
             return Ok(None);
         }

@@ -196,6 +196,18 @@ fn media_types_that_are_wrong_change_nothing() {
 }
 
 #[test]
+fn an_image_that_passes_through_untouched_does_so_on_its_way() {
+    let made = expected(&registry());
+    for (output, kind) in [("out.tar.gz", Compression::Gzip), ("out.tar.zst", Compression::Zstd)] {
+        let layer = (kind.media_type(), digest(&made["out.tar"]), made[output].clone());
+        let registry = Registry::of(Image::of(vec![layer]));
+        assert!(expected(&registry)[output] == made[output]);
+        assert_same(&registry, |_, _| Fault::none());
+        assert_same(&registry, |request, seen| wrong_once(request, seen, 600_000));
+    }
+}
+
+#[test]
 fn cuts_ranges_that_are_ignored_and_a_trickle_are_endured() {
     let registry = registry();
     assert_same(&registry, |request, _| match request.path().contains("/blobs/") {
