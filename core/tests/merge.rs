@@ -10,6 +10,8 @@ mod corpus;
 mod drafted;
 #[path = "merge/drafts.rs"]
 mod drafts;
+#[path = "merge/flattened.rs"]
+mod flattened;
 #[path = "merge/model.rs"]
 mod model;
 #[path = "merge/output.rs"]

@@ -14,6 +14,8 @@ mod model;
 #[path = "../../core/tests/merge/stack.rs"]
 #[allow(dead_code)]
 mod stack;
+#[path = "../../core/tests/merge/untouched.rs"]
+mod untouched;
 #[path = "../../core/tests/merge/view.rs"]
 mod view;
 
