@@ -56,7 +56,11 @@ pub(super) fn empty(root: &OwnedFd, keep: impl Fn(&[u8]) -> bool) -> Result<()> 
     for tried in 0..TRIES {
         pause(tried);
         let mut more = false;
-        sweep(root.as_fd(), root.as_fd(), 0, &keep, &mut moved, &mut more)?;
+        match sweep(root.as_fd(), root.as_fd(), 0, &keep, &mut moved, &mut more) {
+            // Something went while it was looked at.
+            Err(Errno::NOENT) => more = true,
+            result => result?,
+        }
         if !more {
             return Ok(());
         }

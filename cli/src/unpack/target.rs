@@ -1,7 +1,7 @@
 //! The directory that is to be, and where it is built until it is whole.
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -130,6 +130,9 @@ impl Target {
                     };
                     let root = open_directory(target.folder.as_fd(), target.name.as_bytes());
                     let root = root.map_err(|error| making(error.into()))?;
+                    if !is_new(&root).map_err(|error| making(error.into()))? {
+                        return Err(making(io::Error::other(REPLACED)));
+                    }
                     bare(&root).map_err(|error| making(error.into()))?;
                     target.root = Some(root);
                     return Ok(target);
@@ -156,9 +159,15 @@ impl Target {
         match &self.end {
             End::Rename(name) => {
                 finish(self.root())?;
+                let replaced = || io_error("naming the directory", Some(&path), &io::Error::other(REPLACED));
                 let rename = || {
+                    if !self.is_at(&self.name).map_err(naming)? {
+                        return Err(replaced());
+                    }
                     renameat(&self.folder, self.name.as_os_str(), &self.folder, name.as_os_str())
-                        .map_err(naming)
+                        .map_err(naming)?;
+                    // Between these two calls somebody may have been as well.
+                    if self.is_at(name).map_err(naming)? { Ok(()) } else { Err(replaced()) }
                 };
                 self.entered.hold(rename)?;
                 self.committed.set(true);
@@ -178,6 +187,18 @@ impl Target {
             }
         }
         Ok(())
+    }
+
+    /// Whether the directory that was built is still what has this name.
+    fn is_at(&self, name: &OsStr) -> rustix::io::Result<bool> {
+        let (built, there) = (
+            fstat(self.root())?,
+            match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => return Ok(false),
+                found => found?,
+            },
+        );
+        Ok((built.st_dev, built.st_ino) == (there.st_dev, there.st_ino))
     }
 
     fn move_up(&self) -> rustix::io::Result<()> {
@@ -208,6 +229,17 @@ impl Drop for Target {
             let _ = clear::remove_at(self.folder.as_fd(), self.name.as_bytes());
         }
     }
+}
+
+/// What is said where a directory is another one than was made.
+const REPLACED: &str = "somebody else has put something in its place";
+
+/// Whether a directory is as it was made a moment ago: this user's, with nothing in it.
+fn is_new(root: &OwnedFd) -> rustix::io::Result<bool> {
+    let (dot, me) = (fstat(root)?, rustix::process::geteuid());
+    // Some file systems give everything one owner.
+    let mine = dot.st_uid == me.as_raw() || me.is_root();
+    Ok(mine && clear::is_empty(root, |_| false)?)
 }
 
 /// Nothing of the folder's is to be handed on to what is made: neither ACLs nor its group.

@@ -125,3 +125,67 @@ fn nobody_who_swaps_directories_for_links_gets_a_byte_out() {
     untouched(&scene, &before);
     println!("{} swaps", swaps.load(Ordering::Relaxed));
 }
+
+#[test]
+fn nobody_who_swaps_what_is_built_or_its_folder_gets_a_byte_out() {
+    if !tools::root("a race beside the target") {
+        return;
+    }
+    let (scene, before) = scene();
+    let outside = scene.dir.path().join("outside");
+    let mut layer = Layer::new().dir("dir", &Meta::mode(0o755)).file("file", &Meta::mode(0o600), "inside");
+    for number in 0..600 {
+        layer = layer.file(&format!("dir/d{}/f{number}", number % 9), &Meta::mode(0o600).owner(1, 1), "in");
+    }
+    let tars = vec![layer.finish()];
+    let expected = super::flattened(&tars, &super::Options::default()).unwrap();
+    let (mut whole, mut swaps) = (0, 0);
+    for round in 0..40 {
+        let stop = AtomicBool::new(false);
+        let (of_folder, away) = (round % 2 == 1, scene.dir.path().join("away"));
+        let result = thread::scope(|scope| {
+            let swapper = scope.spawn(|| {
+                let mut swaps = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    // Not before it has begun: whose path it is until then, is the user's to know.
+                    let Ok(entries) = fs::read_dir(scene.out()) else { continue };
+                    let built = entries.flatten().find(|entry| entry.file_name() != "root");
+                    let Some(built) = built else { continue };
+                    let it = if of_folder { scene.out() } else { built.path() };
+                    if fs::rename(&it, &away).is_ok() {
+                        let _ = symlink(&outside, &it);
+                        for _ in 0..round {
+                            thread::yield_now();
+                        }
+                        // Had it got the name of the target, that would be a link.
+                        let _ = fs::remove_file(&it);
+                        let _ = fs::rename(&away, &it);
+                        swaps += 1;
+                    }
+                }
+                swaps
+            });
+            let result = scene.unpack(&tars, |_| {});
+            stop.store(true, Ordering::Relaxed);
+            swaps += swapper.join().unwrap();
+            result
+        });
+        untouched(&scene, &before);
+        match result {
+            Ok(_) => {
+                assert!(!fs::symlink_metadata(scene.root()).unwrap().is_symlink());
+                let found = super::on_disk(&scene.root(), &expected);
+                tree::assert_same(("disk", &found), ("tar", &expected));
+                whole += 1;
+            }
+            Err(error) => {
+                let codes = ["local_io", "not_found"];
+                assert!(!of_folder && codes.contains(&error.code()), "{of_folder}: {error}");
+            }
+        }
+        tools::run(tools::command("rm").arg("-rf").arg(scene.out()).arg(&away));
+        fs::create_dir(scene.out()).unwrap();
+    }
+    println!("{swaps} swaps, {whole} whole");
+    assert!(whole >= 20, "what has its folder open does not care");
+}
