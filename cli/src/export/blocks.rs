@@ -91,6 +91,8 @@ fn block_size(format: Format, level: i32) -> usize {
 /// A block on its way: from the filler to a worker to the writer and back.
 struct Block {
     number: u64,
+    /// All that was written before it is taken back.
+    cuts: bool,
     plain: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -128,6 +130,7 @@ impl Filler<'_> {
         if self.block.is_none() {
             let mut block = wait(&self.free, self.cancel)?.ok_or_else(stopped)?;
             block.number = self.number;
+            block.cuts = false;
             block.plain.clear();
             block.plain.reserve_exact(self.size);
             self.number += 1;
@@ -149,6 +152,15 @@ impl Filler<'_> {
 }
 
 impl Fill for Filler<'_> {
+    /// Blocks cannot be taken back in part.
+    fn cut(&mut self, _held: u64) -> Result<u64> {
+        let block = self.block()?;
+        block.plain.clear();
+        block.cuts = true;
+        self.position = 0;
+        Ok(0)
+    }
+
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         let size = self.size;
         while !bytes.is_empty() {
@@ -188,25 +200,25 @@ impl Fill for Filler<'_> {
     }
 }
 
-/// Writes what `fill` gives, compressed. Answers the bytes written.
+/// Writes what `fill` gives, compressed. Answers the bytes written, and what `fill` answers.
 ///
 /// After a cancel or a failure no further block is begun, and nobody waits for those that are being packed: their threads
 /// end by themselves when they have. To pack a block in pieces that can be given up would change its bytes, as libzstd
 /// cuts its own blocks by what it is given at once.
-pub(super) fn write(
+pub(super) fn write<T>(
     output: &mut Output,
     (format, level): (Format, i32),
     jobs: usize,
     cancel: &Cancel,
     tell: &(dyn Fn(u64) + Sync),
-    fill: impl FnOnce(&mut Filler<'_>) -> Result<()>,
-) -> Result<u64> {
+    fill: impl FnOnce(&mut dyn Fill) -> Result<T>,
+) -> Result<(u64, T)> {
     let workers = if format == Format::Identity { 1 } else { jobs.clamp(1, WORKERS) };
     let (free_to, free) = channel();
     // One is filled, one is written, and each worker has one.
     for _ in 0..workers + 2 {
         // The receiver is here.
-        let _ = free_to.send(Block { number: 0, plain: Vec::new(), packed: Vec::new() });
+        let _ = free_to.send(Block { number: 0, cuts: false, plain: Vec::new(), packed: Vec::new() });
     }
     let (work, waiting) = channel();
     let waiting = Arc::new(Mutex::new(waiting));
@@ -225,7 +237,7 @@ pub(super) fn write(
     drop(done);
     let (filled, written) = thread::scope(|scope| {
         let writer = scope.spawn(move || write_in_order(output, &packed, &free_to, cancel));
-        let filled = fill(&mut filler).and_then(|()| filler.pass(true));
+        let filled = fill(&mut filler).and_then(|made| filler.pass(true).map(|()| made));
         // Ends the workers, and they the writer.
         drop(filler);
         (filled, writer.join())
@@ -233,12 +245,12 @@ pub(super) fn write(
     let panicked = || Error::from(ErrorKind::Internal { reason: "a thread has panicked".to_owned() });
     let written = written.unwrap_or_else(|_| Err(panicked()));
     match (filled, written) {
-        (Ok(()), Ok(written)) => {
+        (Ok(made), Ok(written)) => {
             // They have ended already, or the writer would not have.
             for worker in packing {
                 worker.join().map_err(|_| panicked())?;
             }
-            Ok(written)
+            Ok((written, made))
         }
         // The filler stops when the writer has: the writer knows why.
         (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
@@ -288,6 +300,10 @@ fn write_in_order(
         let block = block?;
         early.insert(block.number, block);
         while let Some(block) = early.remove(&next) {
+            if block.cuts {
+                output.cut(0)?;
+                written = 0;
+            }
             output.write(&block.packed)?;
             written += block.packed.len() as u64;
             next += 1;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use wharfie_core::codec::Block;
 use wharfie_core::error::Result;
 use wharfie_core::merge::{Draft, LayerIndex, Op, Options, Scan, Sketch};
 
 use super::fill::{Fill, Origin};
 use super::internal;
 use super::parked::Parked;
-use crate::layers::Taker;
+use crate::layers::{Packed, Taker};
 
 /// Takes the layers' bytes from the top and hands on what a draft makes of them.
 pub(super) struct Drafting<'d> {
@@ -44,8 +45,7 @@ impl<'d> Drafting<'d> {
     /// Does what can be done with the bytes from `at` on, and those before them that were carried.
     fn drain(&mut self, at: u64, piece: &[u8]) -> Result<()> {
         let end = at + piece.len() as u64;
-        while self.draft.holds() {
-            let Some(op) = self.op.take().or_else(|| self.draft.next_op()) else { break };
+        while let Some(op) = self.op.take().or_else(|| self.draft.next_op()) {
             match op {
                 Op::Write(bytes) => {
                     self.written += bytes.len() as u64;
@@ -90,9 +90,15 @@ impl<'d> Drafting<'d> {
 }
 
 impl Taker for Drafting<'_> {
+    fn blocks(&mut self, layer: usize, blob: &Packed, blocks: &[Block]) {
+        self.fill.blocks(layer, blob, blocks);
+    }
+
     fn take(&mut self, scan: &Scan, at: u64, piece: &[u8]) -> Result<()> {
         let end = at + piece.len() as u64;
         self.draft.read(scan.index(), end);
+        // If it gives up at an entry here, what it foretold before that is here to its end, and holds as a rule: broken
+        // off inside an entry, it would have to be taken back.
         self.drain(at, piece)?;
         // An entry whose headers are not there to their end may begin in what is here, or in what was carried.
         let settled = scan.settled().min(end);
@@ -108,7 +114,9 @@ impl Taker for Drafting<'_> {
     fn end(&mut self, index: LayerIndex, len: u64) -> Result<()> {
         self.draft.end(index, len);
         self.carried.clear();
-        self.drain(len, &[])?;
+        if self.draft.holds() {
+            self.drain(len, &[])?;
+        }
         self.op = None;
         self.parked.clear();
         Ok(())

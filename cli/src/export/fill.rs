@@ -3,7 +3,7 @@
 use wharfie_core::codec::Block;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
-use crate::layers::Spool;
+use crate::layers::{Packed, Spool};
 
 /// Where bytes of a layer lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,13 @@ pub(super) trait Fill: Send {
     }
 
     /// The next deflate blocks of a layer's blob. A block is told before the first byte behind it is taken.
-    fn blocks(&mut self, layer: usize, blocks: &[Block]) {
-        let _ = (layer, blocks);
+    fn blocks(&mut self, layer: usize, blob: &Packed, blocks: &[Block]) {
+        let _ = (layer, blob, blocks);
     }
+
+    /// Of what was taken, only the first `held` bytes hold. Answers how many of them stay: it takes all others back, and
+    /// goes on behind these. Blocks stay told.
+    fn cut(&mut self, held: u64) -> Result<u64>;
 
     /// This range of a layer comes next, and a spool has it.
     fn copy(&mut self, layer: usize, spool: &Spool, mut from: u64, to: u64) -> Result<()> {

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharfie_core::codec::{Block, Format};
+use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{
     Draft, LayerUse, Options, Order, Plan, Resolver, Tree, Unmatched, Warnings, check_layer_count,
@@ -44,8 +44,8 @@ use self::straight::Straight;
 use crate::drive::Cancel;
 use crate::fault;
 use crate::layers::{
-    Decoded, Flowed, Keep, LayerReport, LocalImage, Packed, Progress, Spool, Workshop, check_space, decode,
-    decode_some, default_temp_dir, flow,
+    Decoded, Flowed, Keep, LayerReport, LocalImage, Progress, Workshop, check_space, decode, decode_some,
+    default_temp_dir, flow,
 };
 
 /// What is chosen about an export.
@@ -178,38 +178,36 @@ pub fn export(
     // The output is opened first: what cannot be written need not be decoded.
     let mut output = Output::open(sink, options.format)?;
     let jobs = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let spliced = splice::fits(image, options);
     let job = Job {
         image,
         options,
         level,
+        spliced: splice::fits(image, options),
         temp_dir: &temp_dir,
         workshop: Workshop { limits: &options.merge.limits, cancel: &options.cancel, progress, jobs },
     };
-    let drafts =
-        !spliced && output.can_be_cut() && pays(image, jobs) && Draft::new(0, &options.merge).holds();
-    let drafts = drafts && job.has_room(&output);
-    // What cannot be taken back has to wait until it is known what the layers are that are still on their way.
+    // What is copied must not hang on when layers came, so it is up to what they are, not what is said of them (L26).
     let is_open = image.is_arriving() && splice::may_fit(options);
+    let drafts = output.can_be_cut()
+        && pays(image, jobs)
+        && Draft::new(0, &options.merge).holds()
+        // Blocks of a blob that begins anew on its way could not be read any more.
+        && !(job.spliced && is_open)
+        && job.has_room(&output);
     if let Some(made) = job.untouched(&mut output)? {
         output.commit()?;
         return Ok(Report { untouched: true, ..made.report(started) });
     }
-    let made = if spliced || (is_open && !drafts) {
-        job.spliced(output)?
-    } else {
-        let made = if drafts { job.drafted(&mut output)? } else { job.indexed(&mut output)? };
-        if is_open && splice::fits_as_found(image, options, &made.layers) {
-            // Their media types were wrong: what is copied must not hang on when they came (L26).
-            output.cut(0)?;
-            return job.spliced(output).map(|made| made.report(started));
-        }
-        if options.cancel.is_cancelled() {
-            return Err(ErrorKind::Cancelled {}.into());
-        }
-        output.commit()?;
-        made
-    };
+    let mut made = if drafts { job.drafted(&mut output)? } else { job.indexed(&mut output)? };
+    if is_open && !made.spliced && splice::fits_as_found(image, options, &made.layers) {
+        // Their media types were wrong.
+        output.cut(0)?;
+        made = job.indexed(&mut output)?;
+    }
+    if options.cancel.is_cancelled() {
+        return Err(ErrorKind::Cancelled {}.into());
+    }
+    output.commit()?;
     Ok(made.report(started))
 }
 
@@ -230,6 +228,8 @@ struct Job<'j> {
     image: &'j LocalImage,
     options: &'j ExportOptions,
     level: i32,
+    /// Whether deflate blocks of the layers are copied.
+    spliced: bool,
     temp_dir: &'j Path,
     workshop: Workshop<'j>,
 }
@@ -242,21 +242,13 @@ struct Made {
     bytes: u64,
     copied: u64,
     drafted: u64,
-}
-
-/// What came of a draft.
-struct Drafted {
-    plan: Plan,
-    /// Bytes that were written of what it foretold.
-    written: u64,
-    /// Of these, the first so many are as the plan has them.
-    held: u64,
-    layers: Vec<Flowed>,
+    /// Whether deflate blocks were copied wherever they could be.
+    spliced: bool,
 }
 
 impl Made {
     fn report(self, started: Instant) -> Report {
-        let Made { tree, layers, tar_bytes, bytes, copied, drafted } = self;
+        let Made { tree, layers, tar_bytes, bytes, copied, drafted, .. } = self;
         // A root that no layer has an entry for is not written.
         let entries = tree.len() as u64 - u64::from(tree.root().origin().is_none());
         Report {
@@ -275,13 +267,6 @@ impl Made {
     }
 }
 
-/// A layer that was decoded, without its index.
-struct Shelved {
-    spool: Spool,
-    packed: Option<(Packed, Vec<Block>)>,
-    report: LayerReport,
-}
-
 impl Job<'_> {
     /// Whether there is surely room for a tar of all layers. If not, its size has to be known before it is begun.
     fn has_room(&self, output: &Output) -> bool {
@@ -298,72 +283,42 @@ impl Job<'_> {
             && fault::available_space(dir).is_none_or(|available| guess <= available)
     }
 
-    /// All layers decoded side by side into spools first.
-    fn indexed(&self, output: &mut Output) -> Result<Made> {
-        let (plan, shelved) = self.decode(false)?;
-        let (spools, layers) = shelved.into_iter().map(|layer| (Some(layer.spool), layer.report)).unzip();
-        self.emit_whole(output, plan, spools, layers)
+    fn keep(&self, blocks: bool) -> Keep<'_> {
+        Keep { temp_dir: self.temp_dir, blocks }
     }
 
-    /// All layers decoded side by side, and the plan of what comes of them.
-    fn decode(&self, blocks: bool) -> Result<(Plan, Vec<Shelved>)> {
-        check_space(&self.image.layers, self.temp_dir)?;
-        let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
-        let mut shelved = Vec::with_capacity(self.image.layers.len());
-        let keep = Keep { temp_dir: self.temp_dir, blocks };
-        for Decoded { index, spool, packed, report } in decode(self.image, &self.workshop, keep)? {
-            resolver.supply(index)?;
-            shelved.push(Shelved { spool, packed, report });
-        }
-        Ok((Plan::new(resolver.finish()?, &self.options.merge)?, shelved))
-    }
-
-    /// All layers decoded side by side, and what survives of their deflate blocks copied, unless it turns out on the way
-    /// that too little of them is gzip. Commits the output.
-    fn spliced(&self, mut output: Output) -> Result<Made> {
-        let (mut plan, shelved) = self.decode(true)?;
-        let found: Vec<LayerReport> = shelved.iter().map(|layer| layer.report.clone()).collect();
-        if self.image.is_arriving() && !splice::fits_as_found(self.image, self.options, &found) {
-            let spools = shelved.into_iter().map(|layer| Some(layer.spool)).collect();
-            let made = self.emit_whole(&mut output, plan, spools, found)?;
-            if self.options.cancel.is_cancelled() {
-                return Err(ErrorKind::Cancelled {}.into());
-            }
-            output.commit()?;
-            return Ok(made);
-        }
-        let (mut spools, mut layers) = (Vec::new(), Vec::new());
-        let (mut packed, mut tables) = (Vec::new(), Vec::new());
-        for layer in shelved {
-            spools.push(Some(layer.spool));
-            layers.push(layer.report);
-            let (blob, table) = layer.packed.unzip();
-            packed.push(blob);
-            tables.push(table.unwrap_or_default());
-        }
-        let (tar_bytes, _) = plan.survey()?;
-        let mut shelf = Shelf::new(spools);
-        let tell = |position| self.workshop.progress.written(position, tar_bytes);
-        let freed = self.options.merge.order == Order::Stream;
-        let written =
-            splice::write(output, &packed, self.workshop.jobs, &self.options.cancel, &tell, |filler| {
-                for (layer, table) in tables.into_iter().enumerate() {
-                    filler.blocks(layer, &table);
-                }
-                shelf.emit_all(&mut plan, filler, freed)
-            })?;
-        let Written { bytes, copied } = written;
-        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied, drafted: 0 })
-    }
-
-    /// The whole plan from spools; those that it needs must be there.
-    fn emit_whole(
+    /// Writes what `fill` gives, in the format of the output, deflate blocks copied or not. Answers what was written, and what `fill` answers.
+    fn write<T>(
         &self,
         output: &mut Output,
-        mut plan: Plan,
-        spools: Vec<Option<Spool>>,
-        layers: Vec<LayerReport>,
-    ) -> Result<Made> {
+        spliced: bool,
+        tell: &(dyn Fn(u64) + Sync),
+        fill: impl FnOnce(&mut dyn Fill) -> Result<T>,
+    ) -> Result<(Written, T)> {
+        let (jobs, cancel) = (self.workshop.jobs, self.workshop.cancel);
+        if spliced {
+            return splice::write(output, jobs, cancel, tell, fill);
+        }
+        let packing = (self.options.format, self.level);
+        let (bytes, made) = blocks::write(output, packing, jobs, cancel, tell, fill)?;
+        Ok((Written { bytes, copied: 0 }, made))
+    }
+
+    /// All layers decoded side by side into spools first. Of layers that arrive meanwhile, it is known by then whether
+    /// enough of them is gzip.
+    fn indexed(&self, output: &mut Output) -> Result<Made> {
+        check_space(&self.image.layers, self.temp_dir)?;
+        let mut resolver = Resolver::new(self.image.layers.len(), &self.options.merge)?;
+        let (mut spools, mut blobs, mut layers) = (Vec::new(), Vec::new(), Vec::new());
+        let is_open = self.image.is_arriving() && splice::may_fit(self.options);
+        let keep = self.keep(self.spliced || is_open);
+        for Decoded { index, spool, packed, report } in decode(self.image, &self.workshop, keep)? {
+            resolver.supply(index)?;
+            spools.push(Some(spool));
+            blobs.push(packed);
+            layers.push(report);
+        }
+        let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
         let (tar_bytes, uses) = plan.survey()?;
         let freed = self.options.merge.order == Order::Stream;
         if self.options.format == Format::Identity {
@@ -372,105 +327,74 @@ impl Job<'_> {
                 check_output_space(target, self.temp_dir, tar_bytes, &uses, freed)?;
             }
         }
+        let spliced =
+            if is_open { splice::fits_as_found(self.image, self.options, &layers) } else { self.spliced };
         let mut shelf = Shelf::new(spools);
         let tell = |position| self.workshop.progress.written(position, tar_bytes);
-        let packing = (self.options.format, self.level);
-        let bytes =
-            blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &tell, |filler| {
-                shelf.emit_all(&mut plan, filler, freed)
-            })?;
-        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted: 0 })
+        let (Written { bytes, copied }, ()) = self.write(output, spliced, &tell, |fill| {
+            for (layer, blob) in blobs.into_iter().enumerate() {
+                if let Some((blob, blocks)) = blob {
+                    fill.blocks(layer, &blob, &blocks);
+                }
+            }
+            shelf.emit_all(&mut plan, fill, freed)
+        })?;
+        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied, drafted: 0, spliced })
     }
 
     /// Layers to output while they are decoded; what does not hold is done again.
     fn drafted(&self, output: &mut Output) -> Result<Made> {
-        if self.options.format == Format::Identity {
-            return self.drafted_straight(output);
-        }
-        let packing = (self.options.format, self.level);
-        let mut done = None;
-        let mut rest = None;
-        let mut is_void = false;
-        let packed =
-            blocks::write(output, packing, self.workshop.jobs, &self.options.cancel, &|_| (), |filler| {
-                let Some(Drafted { mut plan, written, held, layers: mut flowed }) = self.draft(filler)?
-                else {
-                    is_void = true;
-                    return Err(fill::stopped());
-                };
-                if held < written {
-                    // Blocks cannot be taken back in part.
-                    rest = Some((plan, flowed));
-                    return Err(fill::stopped());
-                }
-                let tar_bytes = held + self.finish(&mut plan, &mut flowed, filler)?;
-                done = Some((plan, flowed, tar_bytes, held));
-                Ok(())
-            });
-        if is_void {
-            output.cut(0)?;
-            return self.indexed(output);
-        }
-        if let Some((mut plan, mut flowed)) = rest {
-            output.cut(0)?;
-            plan.rewind();
-            let (_, uses) = plan.survey()?;
-            self.fetch(&mut flowed, &uses)?;
-            let (layers, spools) = flowed.into_iter().map(|layer| (layer.report, layer.spool)).unzip();
-            return self.emit_whole(output, plan, spools, layers);
-        }
-        let bytes = packed?;
-        let Some((plan, flowed, tar_bytes, drafted)) = done else {
-            return Err(internal("blocks were written and none were made"));
+        let (written, made) = if self.options.format == Format::Identity {
+            let mut straight = Straight::new(output, self.workshop.cancel);
+            let made = self.draft(&mut straight)?;
+            (Written { bytes: straight.finish()?, copied: 0 }, made)
+        } else {
+            self.write(output, self.spliced, &|_| (), |fill| self.draft(fill))?
         };
-        self.workshop.progress.written(tar_bytes, tar_bytes);
-        let layers = flowed.into_iter().map(|layer| layer.report).collect();
-        Ok(Made { tree: plan.into_tree(), layers, tar_bytes, bytes, copied: 0, drafted })
-    }
-
-    fn drafted_straight(&self, output: &mut Output) -> Result<Made> {
-        let cancel = &self.options.cancel;
-        let mut straight = Straight::new(output, 0, cancel);
-        let Some(Drafted { mut plan, written, held, layers: mut flowed }) = self.draft(&mut straight)? else {
-            drop(straight);
+        let Some(mut made) = made else {
             output.cut(0)?;
             return self.indexed(output);
         };
-        straight.finish()?;
-        if held < written {
-            output.cut(held)?;
-        }
-        let mut straight = Straight::new(output, held, cancel);
-        self.finish(&mut plan, &mut flowed, &mut straight)?;
-        let bytes = straight.finish()?;
-        self.workshop.progress.written(bytes, bytes);
-        let layers = flowed.into_iter().map(|layer| layer.report).collect();
-        Ok(Made { tree: plan.into_tree(), layers, tar_bytes: bytes, bytes, copied: 0, drafted: held })
+        self.workshop.progress.written(made.tar_bytes, made.tar_bytes);
+        (made.bytes, made.copied) = (written.bytes, written.copied);
+        Ok(made)
     }
 
-    /// Goes through all layers. `None` if nothing of what was written holds, since a layer began anew on its way.
-    fn draft(&self, fill: &mut dyn Fill) -> Result<Option<Drafted>> {
+    /// Goes through all layers, from the top, and gives what a draft foretells; then what the plan has left, as a rule the
+    /// headers of directories. `None` if nothing of what was written holds, since a layer began anew on its way.
+    fn draft(&self, fill: &mut dyn Fill) -> Result<Option<Made>> {
         let count = self.image.layers.len();
         let mut drafting = Drafting::new(count, &self.options.merge, self.temp_dir, fill);
-        let flowed = flow(self.image, &self.workshop, self.temp_dir, &mut drafting)?;
-        let Some(flowed) = flowed else { return Ok(None) };
+        let flowed = flow(self.image, &self.workshop, self.keep(self.spliced), &mut drafting)?;
+        let Some(mut flowed) = flowed else { return Ok(None) };
         let (sketch, written, indexes) = drafting.finish();
         let mut resolver = Resolver::new(count, &self.options.merge)?;
         for index in indexes {
             resolver.supply(index)?;
         }
         let mut plan = Plan::new(resolver.finish()?, &self.options.merge)?;
-        let held = plan.resume(&sketch, written);
-        Ok(Some(Drafted { plan, written, held, layers: flowed }))
-    }
-
-    /// What a plan has left: as a rule the headers of directories. Answers how many bytes they are.
-    fn finish(&self, plan: &mut Plan, flowed: &mut [Flowed], fill: &mut dyn Fill) -> Result<u64> {
+        let mut drafted = plan.resume(&sketch, written);
+        if drafted < written {
+            let stays = fill.cut(drafted)?;
+            if stays < drafted {
+                plan.rewind();
+                drafted = 0;
+            }
+        }
         let (left, uses) = plan.survey()?;
-        self.fetch(flowed, &uses)?;
-        let mut shelf = Shelf::new(flowed.iter_mut().map(|layer| layer.spool.take()).collect());
-        shelf.emit_all(plan, fill, true)?;
-        Ok(left)
+        self.fetch(&mut flowed, &uses)?;
+        let (layers, spools) = flowed.into_iter().map(|layer| (layer.report, layer.spool)).unzip();
+        Shelf::new(spools).emit_all(&mut plan, fill, true)?;
+        let tar_bytes = drafted + left;
+        Ok(Some(Made {
+            tree: plan.into_tree(),
+            layers,
+            tar_bytes,
+            bytes: 0,
+            copied: 0,
+            drafted,
+            spliced: self.spliced,
+        }))
     }
 
     /// Decodes the layers of which something is used that is not there, again.
@@ -487,7 +411,7 @@ impl Job<'_> {
         check_space(&missing.map(|(layer, _)| layer.clone()).collect::<Vec<_>>(), self.temp_dir)?;
         // They have been told of once.
         let workshop = Workshop { progress: &(), ..self.workshop };
-        let keep = Keep { temp_dir: self.temp_dir, blocks: false };
+        let keep = self.keep(false);
         let decoded = decode_some(self.image, &workshop, keep, &|layer| wanted.get(layer) == Some(&true))?;
         for (layer, decoded) in flowed.iter_mut().zip(decoded) {
             if let Some(decoded) = decoded {

@@ -93,17 +93,21 @@ enum Work {
     /// The same when it is done; the first is free again.
     Encoded { plain: Vec<u8>, piece: Encoded },
     /// Bits of a blob, with the CRC-32 and the length of what they give.
-    Copy { source: usize, bits: std::ops::Range<u64>, crc: u32, len: u64 },
+    Copy { blob: Packed, bits: std::ops::Range<u64>, crc: u32, len: u64 },
     /// Bytes of a blob, as they are.
-    Stored { source: usize, at: u64, crc: u32, len: u64 },
+    Stored { blob: Packed, at: u64, crc: u32, len: u64 },
+    /// Nothing: what was written before is taken back.
+    Cut,
 }
 
 /// Two buffers that go round: plain bytes, and packed ones.
 type Buffers = (Vec<u8>, Vec<u8>);
 
 /// Takes the bytes of the output in order.
-pub(super) struct Filler<'f> {
+struct Filler<'f> {
     splice: Splice,
+    /// Those of the layers whose blocks were told, by layer.
+    blobs: BTreeMap<usize, Packed>,
     kept: Kept,
     free: Receiver<Buffers>,
     work: Sender<Job>,
@@ -136,13 +140,13 @@ impl Filler<'_> {
                     let len = bytes.end - bytes.start;
                     let crc = crc32fast::hash(self.kept.take(len)?);
                     self.copied += len;
-                    Work::Copy { source, bits, crc, len }
+                    Work::Copy { blob: self.blob(source)?, bits, crc, len }
                 }
                 Part::Stored { source, at, bytes } => {
                     let len = bytes.end - bytes.start;
                     let crc = crc32fast::hash(self.kept.take(len)?);
                     self.copied += len;
-                    Work::Stored { source, at, crc, len }
+                    Work::Stored { blob: self.blob(source)?, at, crc, len }
                 }
             };
             self.done.send(Ok(Job { number, work: copied })).map_err(|_| stopped())?;
@@ -150,6 +154,10 @@ impl Filler<'_> {
         }
         // Nothing else would notice where all is copied.
         if self.cancel.is_cancelled() { Err(stopped()) } else { Ok(()) }
+    }
+
+    fn blob(&self, layer: usize) -> Result<Packed> {
+        self.blobs.get(&layer).cloned().ok_or_else(|| internal("a layer without a blob"))
     }
 
     fn told(&mut self, origin: Option<Origin>, len: usize) -> Result<()> {
@@ -188,10 +196,22 @@ impl Fill for Filler<'_> {
         self.told(Some(origin), bytes.len())
     }
 
-    fn blocks(&mut self, layer: usize, blocks: &[Block]) {
+    fn blocks(&mut self, layer: usize, blob: &Packed, blocks: &[Block]) {
+        self.blobs.entry(layer).or_insert_with(|| blob.clone());
         for block in blocks {
             self.splice.handle_block(layer, *block);
         }
+    }
+
+    /// Parts cannot be taken back in part.
+    fn cut(&mut self, _held: u64) -> Result<u64> {
+        self.splice.rewind();
+        self.kept = Kept::default();
+        (self.position, self.copied) = (0, 0);
+        let number = self.number;
+        self.number += 1;
+        self.done.send(Ok(Job { number, work: Work::Cut })).map_err(|_| stopped())?;
+        Ok(0)
     }
 
     fn copy(&mut self, layer: usize, spool: &Spool, mut from: u64, to: u64) -> Result<()> {
@@ -244,18 +264,16 @@ fn is_mostly_gzip(layers: impl Iterator<Item = (bool, u64)>) -> bool {
     gzip > 0 && gzip >= total - gzip
 }
 
-/// Writes what `fill` gives as one gzip member, and commits the output if all has gone well. `blobs` are those of the
-/// layers that [`Fill::blocks`] tells the blocks of, by layer.
+/// Writes what `fill` gives as one gzip member. Answers what was written, and what `fill` answers.
 ///
 /// After a cancel or a failure no further piece is begun.
-pub(super) fn write(
-    mut output: Output,
-    blobs: &[Option<Packed>],
+pub(super) fn write<T>(
+    output: &mut Output,
     jobs: usize,
     cancel: &Cancel,
     tell: &(dyn Fn(u64) + Sync),
-    fill: impl FnOnce(&mut dyn Fill) -> Result<()>,
-) -> Result<Written> {
+    fill: impl FnOnce(&mut dyn Fill) -> Result<T>,
+) -> Result<(Written, T)> {
     let workers = jobs.clamp(1, WORKERS);
     let (free_to, free) = channel();
     // One is filled, one is written, and each worker has one.
@@ -277,6 +295,7 @@ pub(super) fn write(
     }
     let mut filler = Filler {
         splice: Splice::new(),
+        blobs: BTreeMap::new(),
         kept: Kept::default(),
         free,
         work,
@@ -288,9 +307,8 @@ pub(super) fn write(
         tell,
     };
     let (filled, written) = thread::scope(|scope| {
-        let output = &mut output;
-        let writer = scope.spawn(move || write_in_order(output, blobs, &packed, &free_to, cancel));
-        let filled = fill(&mut filler).and_then(|()| filler.finish()).map(|()| filler.copied);
+        let writer = scope.spawn(move || write_in_order(output, &packed, &free_to, cancel));
+        let filled = fill(&mut filler).and_then(|made| filler.finish().map(|()| (filler.copied, made)));
         // Ends the workers, and they the writer.
         drop(filler);
         (filled, writer.join())
@@ -298,12 +316,12 @@ pub(super) fn write(
     let panicked = || Error::from(ErrorKind::Internal { reason: "a thread has panicked".to_owned() });
     let written = written.unwrap_or_else(|_| Err(panicked()));
     match (filled, written) {
-        (Ok(copied), Ok(bytes)) => {
+        (Ok((copied, made)), Ok(bytes)) => {
             // They have ended already, or the writer would not have.
             for worker in packing {
                 worker.join().map_err(|_| panicked())?;
             }
-            output.commit().map(|()| Written { bytes, copied })
+            Ok((Written { bytes, copied }, made))
         }
         // The filler stops when the writer has: the writer knows why.
         (_, Err(error)) | (Err(error), Ok(_)) => Err(error),
@@ -359,20 +377,19 @@ fn encode_pieces(waiting: &Mutex<Receiver<Job>>, done: &Sender<Result<Job>>, can
 
 fn write_in_order(
     output: &mut Output,
-    blobs: &[Option<Packed>],
     done: &Receiver<Result<Job>>,
     free: &Sender<Buffers>,
     cancel: &Cancel,
 ) -> Result<u64> {
     let mut writer = Writer { output, join: Join::new(), read: Vec::new(), out: Vec::new(), written: 0 };
-    writer.join.begin(LEVEL, &mut writer.out);
+    writer.begin();
     let mut early = BTreeMap::new();
     let mut next = 0;
     while let Some(job) = wait(done, cancel)? {
         let job = job?;
         early.insert(job.number, job.work);
         while let Some(work) = early.remove(&next) {
-            writer.part(work, blobs, free, cancel)?;
+            writer.part(work, free, cancel)?;
             next += 1;
         }
     }
@@ -391,17 +408,19 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    fn part(
-        &mut self,
-        work: Work,
-        blobs: &[Option<Packed>],
-        free: &Sender<Buffers>,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        let blob = |source: usize| {
-            blobs.get(source).and_then(Option::as_ref).ok_or_else(|| internal("a layer without a blob"))
-        };
+    fn begin(&mut self) {
+        self.join = Join::new();
+        self.out.clear();
+        self.join.begin(LEVEL, &mut self.out);
+    }
+
+    fn part(&mut self, work: Work, free: &Sender<Buffers>, cancel: &Cancel) -> Result<()> {
         match work {
+            Work::Cut => {
+                self.output.cut(0)?;
+                self.written = 0;
+                self.begin();
+            }
             Work::Encode { .. } => return Err(internal("a piece that was not encoded")),
             Work::Encoded { plain, piece } => {
                 self.join.encoded(&piece, &mut self.out);
@@ -409,7 +428,7 @@ impl Writer<'_> {
                 let _ = free.send((plain, piece.into_bytes()));
                 self.flush()?;
             }
-            Work::Copy { source, bits, crc, len } => {
+            Work::Copy { blob, bits, crc, len } => {
                 let mut from = bits.start;
                 while from < bits.end {
                     if cancel.is_cancelled() {
@@ -417,7 +436,7 @@ impl Writer<'_> {
                     }
                     let byte = from / 8;
                     let to = bits.end.min((byte + READ) * 8);
-                    self.read(blob(source)?, byte, to.div_ceil(8))?;
+                    self.read(&blob, byte, to.div_ceil(8))?;
                     let bits_read = Bits::new(&self.read, from - byte * 8, to - byte * 8);
                     self.join.copy(bits_read, from == bits.start, &mut self.out);
                     self.flush()?;
@@ -425,8 +444,8 @@ impl Writer<'_> {
                 }
                 self.join.sum(crc, len);
             }
-            Work::Stored { source, at, crc, len } => {
-                self.read(blob(source)?, at, at + len)?;
+            Work::Stored { blob, at, crc, len } => {
+                self.read(&blob, at, at + len)?;
                 self.join.stored(&self.read, &mut self.out);
                 self.join.sum(crc, len);
                 self.flush()?;

@@ -23,8 +23,8 @@ pub(super) struct Straight<'o> {
 }
 
 impl<'o> Straight<'o> {
-    pub(super) fn new(output: &'o mut Output, written: u64, cancel: &'o Cancel) -> Straight<'o> {
-        Straight { output, gathered: Vec::with_capacity(GATHERED), written, cancel }
+    pub(super) fn new(output: &'o mut Output, cancel: &'o Cancel) -> Straight<'o> {
+        Straight { output, gathered: Vec::with_capacity(GATHERED), written: 0, cancel }
     }
 
     /// Writes what was gathered. Answers the bytes of the whole file.
@@ -35,6 +35,14 @@ impl<'o> Straight<'o> {
 }
 
 impl Fill for Straight<'_> {
+    fn cut(&mut self, held: u64) -> Result<u64> {
+        self.output.write(&self.gathered)?;
+        self.gathered.clear();
+        self.output.cut(held)?;
+        self.written = held;
+        Ok(held)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(stopped());

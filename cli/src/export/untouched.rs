@@ -90,6 +90,14 @@ impl Job<'_> {
         }
         let tar_bytes = report.tar_bytes;
         let tree = plan.into_tree();
-        Ok(Some(Made { tree, layers: vec![report], tar_bytes, bytes, copied: tar_bytes, drafted: 0 }))
+        Ok(Some(Made {
+            tree,
+            layers: vec![report],
+            tar_bytes,
+            bytes,
+            copied: tar_bytes,
+            drafted: 0,
+            spliced: false,
+        }))
     }
 }

@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +14,14 @@ use std::thread;
 use std::time::Duration;
 
 use wharfie_core::Digest;
-use wharfie_core::codec::{Codec as _, Format, FormatMismatch, Needs};
+use wharfie_core::codec::{Block, Codec as _, Format, FormatMismatch, Needs};
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::{LayerIndex, Scan, check_diff_id};
 
+use super::decode::Keep;
 use super::job::{Blob, Job, PIECE, Workshop, in_lanes};
+use super::packed::Packed;
 use super::spool::Spool;
 use super::{LayerReport, LocalImage};
 use crate::codec::NativeHashes;
@@ -37,6 +38,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Takes the bytes of all layers, from the top, each layer's in order.
 pub(crate) trait Taker: Send {
+    /// The next deflate blocks of the front layer, which its blob has. A block is told before the first byte behind it is
+    /// taken or kept.
+    fn blocks(&mut self, layer: usize, blob: &Packed, blocks: &[Block]);
+
     /// The next bytes of the front layer, from `at` on. `scan` has read these at least.
     fn take(&mut self, scan: &Scan, at: u64, piece: &[u8]) -> Result<()>;
 
@@ -55,13 +60,13 @@ pub(crate) struct Flowed {
 }
 
 /// Decodes all of them, from the top. Of several failures, the lowest layer's is told, and the taker's before them. Layers
-/// that nobody takes are kept in `temp_dir`, in files without a name.
+/// that nobody takes are kept.
 ///
 /// `None` if a blob on its way began anew when the taker had had something of it: nothing that was taken holds then.
 pub(crate) fn flow(
     image: &LocalImage,
     workshop: &Workshop<'_>,
-    temp_dir: &Path,
+    keep: Keep<'_>,
     taker: &mut dyn Taker,
 ) -> Result<Option<Vec<Flowed>>> {
     let pieces = Pieces::default();
@@ -69,7 +74,7 @@ pub(crate) fn flow(
         left: AtomicUsize::new(image.layers.len()),
         taker: Mutex::new((taker, None)),
         pieces: &pieces,
-        temp_dir,
+        keep,
         spoiled: AtomicBool::new(false),
     };
     let order = (0..image.layers.len()).rev().collect();
@@ -98,7 +103,7 @@ struct Stage<'s> {
     /// Who takes the bytes, and what went wrong there: that is no layer's fault.
     taker: Mutex<(&'s mut dyn Taker, Option<Error>)>,
     pieces: &'s Pieces,
-    temp_dir: &'s Path,
+    keep: Keep<'s>,
     /// Whether something was taken that does not hold.
     spoiled: AtomicBool,
 }
@@ -127,6 +132,8 @@ struct Pool {
 /// Decoded bytes on their way; back in the pool when it is dropped.
 struct Piece<'p> {
     bytes: Vec<u8>,
+    /// The deflate blocks that were decoded whole in it.
+    blocks: Vec<Block>,
     pieces: &'p Pieces,
 }
 
@@ -169,6 +176,7 @@ struct Lane<'l, 's> {
 
 /// Where the bytes of a layer are that were not taken yet.
 struct Held<'h> {
+    blob: Packed,
     scan: Scan,
     pieces: VecDeque<Piece<'h>>,
     /// The position behind what was taken.
@@ -187,7 +195,13 @@ impl<'l> Lane<'l, '_> {
         let hasher = (format != Format::Identity || job.diff_algorithm() != descriptor.digest.algorithm())
             .then(|| Hasher::new(&NativeHashes, job.diff_algorithm()));
 
-        let mut held = Held { scan: job.scan(), pieces: VecDeque::new(), taken: 0, spool: None };
+        let mut held = Held {
+            blob: blob.packed().clone(),
+            scan: job.scan(),
+            pieces: VecDeque::new(),
+            taken: 0,
+            spool: None,
+        };
         let (packed, chunks) = sync_channel(BETWEEN);
         let (back, empty) = sync_channel(BETWEEN);
         let (inflated, plain) = sync_channel(BETWEEN);
@@ -245,6 +259,10 @@ impl<'l> Lane<'l, '_> {
         to: &SyncSender<Piece<'l>>,
     ) -> Result<Option<FormatMismatch>> {
         let mut decoder = self.job.decoder();
+        if self.stage.keep.blocks {
+            // Formats without blocks have none.
+            decoder.report_blocks();
+        }
         let mut piece: Option<(Piece<'l>, usize)> = None;
         loop {
             let chunk = chunks.recv().ok();
@@ -264,6 +282,8 @@ impl<'l> Lane<'l, '_> {
                 filled += step.written;
                 if filled == out.len() || (step.needs == Needs::Nothing && filled > 0) {
                     out.truncate(filled);
+                    // One that ends just behind the last byte of all may be left: nobody copies that.
+                    decoder.take_blocks(&mut out.blocks);
                     if to.send(out).is_err() {
                         return Ok(None);
                     }
@@ -313,7 +333,7 @@ impl<'l> Lane<'l, '_> {
                 let mut bytes = pool.free.pop().unwrap_or_default();
                 drop(pool);
                 bytes.resize(PIECE, 0);
-                return Ok(Piece { bytes, pieces: self.stage.pieces });
+                return Ok(Piece { bytes, blocks: Vec::new(), pieces: self.stage.pieces });
             }
             self.job.go_on()?;
             pool = match self.stage.pieces.changed.wait_timeout(pool, LOOK) {
@@ -346,6 +366,9 @@ impl<'l> Lane<'l, '_> {
             let at = held.taken;
             self.taken.store(true, Ordering::Relaxed);
             let wanted = self.with_taker(|taker| {
+                if !piece.blocks.is_empty() {
+                    taker.blocks(self.job.layer, &held.blob, &piece.blocks);
+                }
                 let wanted = taker.wants();
                 if wanted {
                     taker.take(&held.scan, at, &piece)?;
@@ -354,7 +377,7 @@ impl<'l> Lane<'l, '_> {
             })?;
             if !wanted {
                 if at == 0 {
-                    held.spool = Some(Spool::new(self.stage.temp_dir)?);
+                    held.spool = Some(Spool::new(self.stage.keep.temp_dir)?);
                 }
                 if let Some(spool) = &mut held.spool {
                     spool.write(&piece)?;

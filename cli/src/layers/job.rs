@@ -206,6 +206,11 @@ impl Blob<'_> {
         }
     }
 
+    /// The blob itself, to read ranges of; what is read so is hashed by nobody.
+    pub(super) fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
     /// Bytes read so far.
     pub(super) fn position(&self) -> u64 {
         self.position

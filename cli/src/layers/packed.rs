@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use wharfie_core::codec::Format;
 use wharfie_core::error::Result;
@@ -12,11 +13,11 @@ use super::spool::Spool;
 use crate::at;
 use crate::fault::io_error;
 
-/// The blob of a layer, open.
-#[derive(Debug)]
+/// The blob of a layer, open. Clones share the file.
+#[derive(Clone, Debug)]
 pub(crate) struct Packed {
-    file: File,
-    path: PathBuf,
+    file: Arc<File>,
+    path: Arc<Path>,
 }
 
 impl Packed {
@@ -27,12 +28,12 @@ impl Packed {
     pub(crate) fn open(layer: &LocalLayer) -> Result<Packed> {
         let file = File::open(&layer.path)
             .map_err(|error| io_error("opening a layer", Some(&layer.path), &error))?;
-        Ok(Packed { file, path: layer.path.clone() })
+        Ok(Packed { file: Arc::new(file), path: layer.path.as_path().into() })
     }
 
     /// The same, of a file that is open; it is read at given positions only.
     pub(super) fn of_file(file: File, layer: &LocalLayer) -> Packed {
-        Packed { file, path: layer.path.clone() }
+        Packed { file: Arc::new(file), path: layer.path.as_path().into() }
     }
 
     /// How many bytes there are.

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
@@ -14,8 +15,8 @@ use crate::fault::{available_space, io_error};
 /// The bytes of one decoded layer: a temporary file that has no name, or the blob itself where it is not compressed.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    file: File,
-    path: PathBuf,
+    file: Arc<File>,
+    path: Arc<Path>,
     len: u64,
 }
 
@@ -24,18 +25,18 @@ impl Spool {
     pub(crate) fn new(dir: &Path) -> Result<Spool> {
         let file = tempfile::tempfile_in(dir)
             .map_err(|error| io_error("making a temporary file", Some(dir), &error))?;
-        Ok(Spool { file, path: dir.to_owned(), len: 0 })
+        Ok(Spool { file: Arc::new(file), path: dir.into(), len: 0 })
     }
 
     /// The first bytes of a file that is there.
-    pub(super) fn of_file(file: File, path: PathBuf, len: u64) -> Spool {
+    pub(super) fn of_file(file: Arc<File>, path: Arc<Path>, len: u64) -> Spool {
         Spool { file, path, len }
     }
 
     /// Adds bytes at the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.len += bytes.len() as u64;
-        self.file
+        (&*self.file)
             .write_all(bytes)
             .map_err(|error| io_error("writing a temporary file", Some(&self.path), &error))
     }

@@ -105,7 +105,7 @@ impl Write for Full {
 fn a_failure_stops_the_filler_and_is_what_is_told() {
     let [(_, bytes), _] = data();
     let mut output = Output::open(Sink::Stream(Box::new(Full)), Format::Gzip).unwrap();
-    let error = write(&mut output, (Format::Gzip, 1), 2, &Cancel::new(), &|_| (), |filler| {
+    let error = write::<()>(&mut output, (Format::Gzip, 1), 2, &Cancel::new(), &|_| (), |filler| {
         loop {
             filler.write(&bytes)?;
         }
@@ -130,5 +130,5 @@ fn every_block_is_packed_as_one() {
     packer.include_checksum(true).unwrap();
     let expected: usize = plain.chunks(size).map(|block| packer.compress(block).unwrap().len()).sum();
     output.commit().unwrap();
-    assert_eq!((written, out.0.load(Ordering::Relaxed)), (expected as u64, expected));
+    assert_eq!((written.0, out.0.load(Ordering::Relaxed)), (expected as u64, expected));
 }

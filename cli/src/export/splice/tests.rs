@@ -165,14 +165,15 @@ fn blocks_of_every_encoder_are_copied_and_read_by_every_decoder() {
         let header = content(512, &mut chance);
         let expected: Vec<u8> =
             runs.iter().flat_map(|run| [&plain[run.clone()], header.as_slice()].concat()).collect();
-        let blobs = [None, Some(packed_file(&dir, "blob", &packed))];
+        let blob = packed_file(&dir, "blob", &packed);
         let mut outputs = Vec::new();
         // By one and by several threads, in large pieces and small ones.
         for (jobs, piece) in [(1, usize::MAX), (3, 10_000), (2, 262_144)] {
             let path = dir.path().join("out.tar.gz");
             let cancel = Cancel::new();
-            let written = write(output(&path), &blobs, jobs, &cancel, &|_| (), |filler| {
-                filler.blocks(1, &blocks);
+            let mut output = output(&path);
+            let (written, ()) = write(&mut output, jobs, &cancel, &|_| (), |filler| {
+                filler.blocks(1, &blob, &blocks);
                 for run in &runs {
                     let mut offset = run.start as u64;
                     for bytes in plain[run.clone()].chunks(piece) {
@@ -184,6 +185,7 @@ fn blocks_of_every_encoder_are_copied_and_read_by_every_decoder() {
                 Ok(())
             })
             .unwrap();
+            output.commit().unwrap();
             let out = std::fs::read(&path).unwrap();
             assert_eq!(written.bytes, out.len() as u64, "{name}");
             outputs.push((written, out));
@@ -246,10 +248,10 @@ fn a_blob_that_is_cut_is_an_error_and_gives_no_output() {
     let packed = packings(&plain).swap_remove(6).1;
     let (_, blocks) = decoded(&packed);
     let dir = tempfile::tempdir().unwrap();
-    let blobs = [Some(packed_file(&dir, "blob", &packed[..packed.len() / 2]))];
+    let blob = packed_file(&dir, "blob", &packed[..packed.len() / 2]);
     let path = dir.path().join("out.tar.gz");
-    let error = write(output(&path), &blobs, 2, &Cancel::new(), &|_| (), |filler| {
-        filler.blocks(0, &blocks);
+    let error = write(&mut output(&path), 2, &Cancel::new(), &|_| (), |filler| {
+        filler.blocks(0, &blob, &blocks);
         filler.take(Origin { layer: 0, offset: 0 }, &plain)
     })
     .unwrap_err();
@@ -263,7 +265,7 @@ fn a_cancel_ends_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.tar.gz");
     let cancel = Cancel::new();
-    let error = write(output(&path), &[], 2, &cancel, &|_| (), |filler| {
+    let error = write::<()>(&mut output(&path), 2, &cancel, &|_| (), |filler| {
         loop {
             filler.write(&plain)?;
             cancel.cancel();

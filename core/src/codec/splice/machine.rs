@@ -57,6 +57,12 @@ impl Splice {
         }
     }
 
+    /// Goes back to the beginning of the output; the blocks stay known, and come into use again. Parts that were not
+    /// polled are gone.
+    pub fn rewind(&mut self) {
+        *self = Splice { blocks: core::mem::take(&mut self.blocks), ..Splice::default() };
+    }
+
     /// The source will not be told of again: its blocks can go.
     pub fn forget(&mut self, source: usize) {
         if self.run.is_some_and(|run| run.source == source) {

@@ -95,6 +95,27 @@ fn what_comes_between_ends_a_run() {
 }
 
 #[test]
+fn what_is_begun_again_is_as_if_it_were_the_first_time() {
+    let blocks = [block(80..1000, 0..40 * K, 0), block(1000..2000, 40 * K..60 * K, 32 * K)];
+    let first = parts(&blocks, &[0..61 * K]);
+    // Taken back in the middle of a copy, of a piece, and with parts that nobody has polled.
+    for told in [1, 41 * K, 70 * K] {
+        let mut splice = Splice::new();
+        splice.handle_block(0, blocks[0]);
+        splice.handle_bytes(told.min(40 * K), Some(Origin { source: 0, offset: 0 }));
+        splice.handle_block(0, blocks[1]);
+        splice.handle_bytes(told, Some(Origin { source: 0, offset: told.min(40 * K) }));
+        splice.handle_bytes(3 * PIECE_BYTES, None);
+        splice.rewind();
+        assert_eq!(splice.poll_part(), None);
+        splice.handle_bytes(61 * K, Some(Origin { source: 0, offset: 0 }));
+        splice.finish();
+        let again: Vec<Part> = core::iter::from_fn(|| splice.poll_part()).collect();
+        assert_eq!(again, first);
+    }
+}
+
+#[test]
 fn the_last_block_of_a_member_begins_a_copy() {
     let last = block(1000..2000, 10 * K..20 * K, 0).with_last(true);
     let blocks = [block(80..1000, 0..10 * K, 0), last, block(2300..3000, 20 * K..30 * K, 0)];
