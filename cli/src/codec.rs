@@ -5,7 +5,7 @@ use std::io;
 
 use ring::digest as ring_digest;
 use wharfie_core::codec::{
-    Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflater, Needs, Progress,
+    Checkpoint, Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflater, Needs, Noted, Progress,
 };
 use wharfie_core::digest::{Algorithm, Hash, Hashes, SoftHashes};
 use wharfie_core::error::{Error, ErrorKind, Result};
@@ -86,6 +86,9 @@ struct ZstdDecoder {
     /// Whether the last step ended a frame, and nothing has come since.
     between: bool,
     position: u64,
+    /// Bytes given.
+    written: u64,
+    checkpoints: Option<Noted>,
 }
 
 impl ZstdDecoder {
@@ -94,7 +97,14 @@ impl ZstdDecoder {
         // libzstd knows only powers of two, from 2^10 to 2^31.
         let log = limits.zstd_window_bytes.max(1).ilog2().clamp(10, 31);
         decoder.set_parameter(DParameter::WindowLogMax(log)).map_err(|error| internal(&error))?;
-        Ok(ZstdDecoder { decoder, max_window: limits.zstd_window_bytes, between: false, position: 0 })
+        Ok(ZstdDecoder {
+            decoder,
+            max_window: limits.zstd_window_bytes,
+            between: false,
+            position: 0,
+            written: 0,
+            checkpoints: None,
+        })
     }
 
     fn failure(&self, error: &io::Error) -> Error {
@@ -115,6 +125,11 @@ impl Codec for ZstdDecoder {
             if rest.is_empty() && self.between {
                 return Ok(Progress { read, written, needs: Needs::Input });
             }
+            if self.between
+                && let Some(checkpoints) = &mut self.checkpoints
+            {
+                checkpoints.frame(self.position, self.written);
+            }
             let step = match self.decoder.run_on_buffers(rest, room) {
                 Ok(step) => step,
                 Err(error) => return Err(self.failure(&error)),
@@ -122,6 +137,7 @@ impl Codec for ZstdDecoder {
             read += step.bytes_read;
             written += step.bytes_written;
             self.position += step.bytes_read as u64;
+            self.written += step.bytes_written as u64;
             self.between = step.remaining == 0;
             if written == output.len() && !(self.between && read == input.len()) {
                 return Ok(Progress { read, written, needs: Needs::Output });
@@ -138,6 +154,17 @@ impl Codec for ZstdDecoder {
             Needs::Output if step.written > 0 => Ok(step),
             _ if self.between => Ok(Progress { needs: Needs::Nothing, ..step }),
             _ => Err(corrupt(self.position, "it ends inside a frame")),
+        }
+    }
+
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        self.checkpoints = Some(Noted::new(every));
+        true
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.take(to);
         }
     }
 }

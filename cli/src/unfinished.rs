@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 /// This process's.
 static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
 
-/// Removes the temporary file of every export and the temporary directory of every unpacking that runs in this process. No
+/// Removes the temporary file of every output and the temporary directory of every unpacking that runs in this process. No
 /// other can begin, and none of those can go on, so this is the last that is done before the process ends.
 pub fn remove_unfinished() {
     std::mem::forget(UNFINISHED.remove());

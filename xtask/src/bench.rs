@@ -36,7 +36,7 @@ usage: cargo xtask bench layers|pull|floor [OPTION…]
   --dir DIR       what is written goes below this folder [target/fixtures; layers: file systems in memory, where root]
 
 layers alone:
-  --job NAME,…    tar, tar.gz, tar.zst, unpack, docker-archive, layout, cat-top, cat-bottom, ls [all]
+  --job NAME,…    tar, tar.gz, tar.zst, unpack, docker-archive, layout, cat-top, cat-bottom, cat-absent, ls [all]
   --peers WORD,…  only the peers whose names hold one of these words; `none` for none [all]
   --fs NAME,…     ext4, tmpfs: where directories are unpacked to [both, each fresh for each run]
   --binary FILE   this wharfie [a release build of the working tree]

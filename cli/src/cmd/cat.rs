@@ -14,7 +14,8 @@ use crate::drive::Cancel;
 use crate::export::names_file;
 use crate::fault::io_error;
 use crate::layers::default_temp_dir;
-use crate::view::{Taking, cat};
+use crate::unfinished;
+use crate::view::{Sides, Taking, cat};
 
 /// `cat IMAGE PATH…`
 pub(super) fn run(arguments: &CatArgs, console: &Console) -> Result<()> {
@@ -40,6 +41,7 @@ pub(super) fn run(arguments: &CatArgs, console: &Console) -> Result<()> {
         fetch: &mut |layer| opened.layer(layer),
         options: &options,
         verify: !arguments.no_verify,
+        sides: opened.sides().map(|store| Sides { store, ask: !arguments.verify }),
         temp_dir: &temp_dir,
         cancel: &cancel,
         progress: &progress,
@@ -53,7 +55,7 @@ pub(super) fn run(arguments: &CatArgs, console: &Console) -> Result<()> {
     let mut temporary = tempfile::Builder::new();
     #[cfg(unix)]
     temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = temporary.tempfile_in(folder).map_err(writing)?;
+    let (mut temporary, _entered) = unfinished::enter(|| temporary.tempfile_in(folder)).map_err(writing)?;
     cat(taking, &paths, &mut |bytes| temporary.write_all(bytes).map_err(writing)).map_err(failed)?;
     temporary.persist(target).map_err(|error| writing(error.error)).map(drop)
 }

@@ -16,8 +16,8 @@ use super::open::{self, Opened};
 use super::select;
 use crate::console::Console;
 use crate::drive::Cancel;
-use crate::layers::{LocalImage, Progress};
-use crate::view::{View, view};
+use crate::layers::LocalImage;
+use crate::view::{Sides, View, Viewed, view};
 
 /// An image with its merged tree.
 pub(super) struct Looked {
@@ -54,9 +54,15 @@ pub(super) fn look(
     interrupt::stops(&cancel);
     let views = {
         let shown: Vec<Shown<'_>> = images.iter().map(|(_, local)| Shown::new(console, local)).collect();
-        let pairs: Vec<(&LocalImage, &dyn Progress)> =
-            images.iter().zip(&shown).map(|((_, local), shown)| (local, shown as &dyn Progress)).collect();
-        view(&pairs, &options, history, &cancel).map_err(|error| {
+        let viewed: Vec<Viewed<'_>> = images
+            .iter()
+            .zip(&shown)
+            .map(|((opened, image), progress)| {
+                let sides = opened.sides().map(|store| Sides { store, ask: !arguments.verify });
+                Viewed { image, progress, sides }
+            })
+            .collect();
+        view(&viewed, &options, history, &cancel).map_err(|error| {
             // Which of them it was is known by the blob.
             let of = images.iter().find(|(_, local)| {
                 local.layers.iter().any(|layer| Some(layer.descriptor.digest) == error.place().blob)

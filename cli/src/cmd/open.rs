@@ -38,6 +38,8 @@ pub(super) struct Opened {
     _unpacked: Option<tempfile::TempDir>,
     // Where it came into, if from a registry. While it lives, nobody prunes what is read here.
     store: Option<Store>,
+    // Where side indexes of its layers are, if it is from elsewhere.
+    cache: Option<Store>,
     // What can fetch more of it, if it is from a registry.
     driver: Option<Driver>,
     // What fetches its layers, if they are still on their way.
@@ -45,6 +47,12 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// Where side indexes of its layers are. Into a layout that is not the store nothing is written: those of its layers are
+    /// in the store, if there is one.
+    pub(super) fn sides(&self) -> Option<&Store> {
+        self.store.as_ref().or(self.cache.as_ref())
+    }
+
     /// Acts on a failure that reading its blobs came to: one in the store that has rotted is removed, since it would stand
     /// in the way of every later pull.
     pub(super) fn failed(&self, error: Error, console: &Console) -> Error {
@@ -235,11 +243,15 @@ fn open_with(
                 pulled,
                 _unpacked: folder,
                 store: Some(driver.store().clone()),
+                cache: None,
                 driver: Some(driver),
                 pulling,
             })
         }
-        Source::Local(local) => open_layout(name, &local, options, console),
+        Source::Local(local) => {
+            let opened = open_layout(name, &local, options, console)?;
+            Ok(Opened { cache: there(from.store.store.as_deref()), ..opened })
+        }
         _ => Err(unsupported(name)),
     }
 }
@@ -278,6 +290,7 @@ fn open_layout(
         pulled,
         _unpacked: None,
         store: None,
+        cache: None,
         driver: None,
         pulling: None,
     })
@@ -298,6 +311,7 @@ fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened
         pulled,
         _unpacked: Some(folder),
         store: None,
+        cache: None,
         driver: None,
         pulling: None,
     })
@@ -325,6 +339,12 @@ pub(super) fn store(dir: Option<&Path>) -> Result<Store> {
         Some(dir) => dir.to_owned(),
         None => Store::default_dir()?,
     })
+}
+
+/// The store that the options name, if it is there already.
+fn there(dir: Option<&Path>) -> Option<Store> {
+    let dir = dir.map(Path::to_owned).or_else(|| Store::default_dir().ok())?;
+    if dir.join("oci-layout").is_file() { Store::open(dir).ok() } else { None }
 }
 
 /// A driver on the store that the options name. Who has no place for one (a service without a home) gets one for this run

@@ -108,7 +108,8 @@ pub(super) fn blob(arguments: &BlobArgs, console: &Console) -> Result<()> {
     let mut temporary = tempfile::Builder::new();
     #[cfg(unix)]
     temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = temporary.tempfile_in(folder).map_err(failed(target, "writing a blob"))?;
+    let (mut temporary, _entered) = crate::unfinished::enter(|| temporary.tempfile_in(folder))
+        .map_err(failed(target, "writing a blob"))?;
     let size = copy(&path, digest, &mut |bytes| {
         temporary.write_all(bytes).map_err(failed(target, "writing a blob"))
     })?;

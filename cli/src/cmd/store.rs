@@ -81,6 +81,8 @@ pub(super) fn du(arguments: &StoreLsArgs) -> Result<()> {
             "unusedBytes": census.unused_bytes,
             "partials": census.partials,
             "partialBytes": census.partial_bytes,
+            "sideIndexes": census.side_indexes,
+            "sideIndexBytes": census.side_index_bytes,
             "available": store.available(),
         }));
     }
@@ -90,6 +92,7 @@ pub(super) fn du(arguments: &StoreLsArgs) -> Result<()> {
         row("images", census.images.len() as u64, census.blob_bytes.saturating_sub(census.unused_bytes)),
         row("unused blobs", census.unused, census.unused_bytes),
         row("partial blobs", census.partials, census.partial_bytes),
+        row("side indexes", census.side_indexes, census.side_index_bytes),
     ];
     if let Some(available) = store.available() {
         rows.push(["free on this disk".to_owned(), String::new(), Bytes(available).to_string()]);
@@ -111,6 +114,7 @@ pub(super) fn prune(arguments: &StorePruneArgs, console: &Console) -> Result<()>
             "images": pruned.images,
             "blobs": pruned.blobs.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "partials": pruned.partials,
+            "sideIndexes": pruned.side_indexes,
             "bytes": pruned.bytes,
             "dryRun": arguments.dry_run,
         }));
@@ -118,10 +122,11 @@ pub(super) fn prune(arguments: &StorePruneArgs, console: &Console) -> Result<()>
     output::lines(&pruned.images)?;
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     console.note(&format!(
-        "{verb} {} images, {} blobs and {} partial blobs: {}",
+        "{verb} {} images, {} blobs, {} partial blobs and {} side indexes: {}",
         pruned.images.len(),
         pruned.blobs.len(),
         pruned.partials,
+        pruned.side_indexes,
         Bytes(pruned.bytes)
     ));
     Ok(())

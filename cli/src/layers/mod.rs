@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use wharfie_core::Digest;
 use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
+use wharfie_core::merge::SideIndex;
 
 use crate::drive::Arriving;
 
@@ -80,6 +81,17 @@ pub struct LayerReport {
     pub format: Format,
     /// Whether its media type says another one (L20).
     pub mismatch: Option<FormatMismatch>,
+}
+
+impl LayerReport {
+    /// Of a layer whose side index was found.
+    pub(crate) fn of_side(side: &SideIndex, layer: &Descriptor) -> LayerReport {
+        let expected = Format::of_media_type(layer.media_type.as_str());
+        let mismatch = expected
+            .filter(|expected| *expected != side.format && side.blob_bytes > 0)
+            .map(|expected| FormatMismatch { expected, actual: side.format });
+        LayerReport { diff_id: side.diff_id, tar_bytes: side.tar_bytes(), format: side.format, mismatch }
+    }
 }
 
 /// Where large temporary files go if nobody says: `$TMPDIR`, else `/var/tmp`, which unlike `/tmp` is seldom in memory.

@@ -40,7 +40,7 @@ impl Packed {
     ///
     /// # Errors
     /// `local_io`.
-    pub(super) fn len(&self) -> Result<u64> {
+    pub(crate) fn len(&self) -> Result<u64> {
         let metadata =
             self.file.metadata().map_err(|error| io_error("opening a layer", Some(&self.path), &error))?;
         Ok(metadata.len())
@@ -50,7 +50,7 @@ impl Packed {
     ///
     /// # Errors
     /// `local_io`.
-    pub(super) fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    pub(crate) fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let read = loop {
             match at::read(&self.file, buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use wharfie_core::Limits;
-use wharfie_core::codec::Decoder;
+use wharfie_core::codec::{Codec as _, Decoder};
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::merge::Checkpoints;
 
 pub(crate) use super::job::Flow;
 use super::job::{Job, Workshop, in_lanes, largest_first};
@@ -24,6 +25,14 @@ pub(crate) trait Reader: Send {
     fn end(&mut self, decoder: &Decoder<'_>) {
         let _ = decoder;
     }
+
+    /// Whether it wants to know where decoding can begin.
+    fn wants_checkpoints(&self) -> bool {
+        false
+    }
+
+    /// Where decoding can begin: when the layer has been read to its end and verified.
+    fn keep_checkpoints(&mut self, _checkpoints: Checkpoints) {}
 }
 
 impl<R: Reader> Reader for &mut R {
@@ -33,6 +42,14 @@ impl<R: Reader> Reader for &mut R {
 
     fn end(&mut self, decoder: &Decoder<'_>) {
         R::end(self, decoder);
+    }
+
+    fn wants_checkpoints(&self) -> bool {
+        R::wants_checkpoints(self)
+    }
+
+    fn keep_checkpoints(&mut self, checkpoints: Checkpoints) {
+        R::keep_checkpoints(self, checkpoints);
     }
 }
 
@@ -98,6 +115,11 @@ impl Pass<'_> {
 fn read(job: &Job<'_>, reader: &mut impl Reader) -> Result<Option<LayerReport>> {
     let (blob, first) = job.open()?;
     let mut decoder = job.decoder();
+    let marked = reader.wants_checkpoints();
+    if marked {
+        // Formats without checkpoints have none.
+        decoder.note_checkpoints(Checkpoints::EVERY);
+    }
     let mut hasher = Hasher::new(&NativeHashes, job.diff_algorithm());
     let whole = job.through(blob, &mut decoder, first, |piece| {
         // The reader first: what it has enough of need not be hashed.
@@ -112,6 +134,13 @@ fn read(job: &Job<'_>, reader: &mut impl Reader) -> Result<Option<LayerReport>> 
     }
     let report = job.report(&decoder, hasher.finish())?;
     reader.end(&decoder);
+    if marked {
+        let mut noted = Vec::new();
+        decoder.take_checkpoints(&mut noted);
+        let mut checkpoints = Checkpoints::new();
+        noted.iter().try_for_each(|checkpoint| checkpoints.push(checkpoint))?;
+        reader.keep_checkpoints(checkpoints);
+    }
     job.tell_verified();
     Ok(Some(report))
 }

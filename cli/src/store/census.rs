@@ -31,6 +31,10 @@ pub struct Census {
     pub partials: u64,
     /// Bytes of these parts.
     pub partial_bytes: u64,
+    /// Side indexes of layers.
+    pub side_indexes: u64,
+    /// Bytes of these.
+    pub side_index_bytes: u64,
 }
 
 /// One image of the index.
@@ -53,7 +57,7 @@ pub struct Image {
     pub used: Option<SystemTime>,
 }
 
-/// What is to go. Blobs that no image needs and parts of blobs always go.
+/// What is to go. Blobs that no image needs, parts of blobs, and side indexes of blobs that are not here always go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Prune {
@@ -75,6 +79,8 @@ pub struct Pruned {
     pub blobs: Vec<Digest>,
     /// How many parts of blobs.
     pub partials: u64,
+    /// How many side indexes, of blobs that went or are not here.
+    pub side_indexes: u64,
     /// Bytes of all that.
     pub bytes: u64,
 }
@@ -140,6 +146,10 @@ impl Store {
             census.partials += 1;
             census.partial_bytes += size;
         }
+        for (_, size) in self.side_indexes()? {
+            census.side_indexes += 1;
+            census.side_index_bytes += size;
+        }
         Ok(census)
     }
 
@@ -197,6 +207,16 @@ impl Store {
                 remove(&path)?;
             }
             pruned.partials += 1;
+            pruned.bytes += size;
+        }
+        for (blob, size) in self.side_indexes()? {
+            if needed.contains(&blob) && self.has(&blob).is_some() {
+                continue;
+            }
+            if !what.dry_run {
+                remove(&self.side_path(&blob))?;
+            }
+            pruned.side_indexes += 1;
             pruned.bytes += size;
         }
         Ok(pruned)
@@ -305,7 +325,7 @@ impl Store {
 }
 
 /// The files of a directory with their sizes; none if it is missing.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
+pub(super) fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let failed = |error: &std::io::Error| io_error("reading the store", Some(dir), error);
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

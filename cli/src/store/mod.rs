@@ -5,6 +5,7 @@
 //! ingest/lock                                         shared by all who use the store, exclusive for a prune
 //! ingest/index.lock                                   held while index.json is rewritten
 //! ingest/<algorithm>-<hex>.partial                    a blob on its way, locked by the one process that writes it
+//! side/<algorithm>/<hex>                              what is known of a layer without reading its blob: derived, may go
 //! ```
 //!
 //! What is under `blobs/` has been verified, and came there by a rename: nothing there is ever written to. What an
@@ -20,6 +21,7 @@ mod census;
 mod index;
 mod lock;
 mod partial;
+mod side;
 #[cfg(test)]
 mod tests;
 
@@ -102,6 +104,7 @@ impl Store {
     /// Removes a blob whose bytes turned out not to be what its name says, so that the next pull fetches it again.
     /// Answers whether it did. Who has the file open reads on in what is there.
     pub fn discard(&self, digest: &Digest) -> bool {
+        self.drop_side_index(digest);
         !self.is_read_only() && fs::remove_file(self.blob_path(digest)).is_ok()
     }
 
@@ -291,7 +294,11 @@ fn check_layout(root: &Path) -> Result<bool> {
         Ok(entries) => {
             // Our own, from a process that lays the same store at this moment.
             let ours = |name: &std::ffi::OsStr| {
-                name == "ingest" || name == "blobs" || name == "index.json" || name == "oci-layout"
+                name == "ingest"
+                    || name == "blobs"
+                    || name == side::FOLDER
+                    || name == "index.json"
+                    || name == "oci-layout"
             };
             let foreign = entries.flatten().find(|entry| !ours(&entry.file_name()));
             match foreign {

@@ -5,12 +5,14 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use tempfile::SpooledTempFile;
-use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::merge::{Answer, Found, Lookup, Options, Scan, Sought, check_layer_count};
+use wharfie_core::error::{Error, ErrorKind, Place, Result};
+use wharfie_core::merge::{Answer, Checkpoints, Found, Lookup, Options, Scan, Sought, check_layer_count};
 use wharfie_core::name::Name;
 use wharfie_core::tar::Kind;
 
 use super::bodies::{Bodies, BodyRange, Unfold, range};
+use super::resume::Places;
+use super::{Sides, keep};
 use crate::drive::Cancel;
 use crate::fault::io_error;
 use crate::layers::pass::{Flow, Pass, Reader};
@@ -34,6 +36,8 @@ struct Seeking<'s> {
     held: BTreeMap<usize, Held>,
     position: u64,
     temp_dir: &'s Path,
+    /// Those of the layer when it is verified, if its side index is to be kept.
+    checkpoints: Option<Checkpoints>,
     /// Where what is found goes at once, unverified.
     stream: Option<&'s mut Output<'s>>,
     streamed: bool,
@@ -78,6 +82,14 @@ impl Reader for Seeking<'_> {
         }
         Ok(Flow::More)
     }
+
+    fn wants_checkpoints(&self) -> bool {
+        self.checkpoints.is_some()
+    }
+
+    fn keep_checkpoints(&mut self, checkpoints: Checkpoints) {
+        self.checkpoints = Some(checkpoints);
+    }
 }
 
 /// How files are taken out of an image.
@@ -89,6 +101,8 @@ pub(crate) struct Taking<'t> {
     pub(crate) options: &'t Options,
     /// Whether nothing goes out before its layer is verified.
     pub(crate) verify: bool,
+    /// Where side indexes of layers are, if anywhere.
+    pub(crate) sides: Option<Sides<'t>>,
     pub(crate) temp_dir: &'t Path,
     pub(crate) cancel: &'t Cancel,
     pub(crate) progress: &'t dyn Progress,
@@ -100,92 +114,193 @@ pub(crate) struct Taking<'t> {
 /// anything goes out (L6, L23); those below are neither fetched nor read. Without `verify` a file goes out as its bytes are
 /// decoded, and reading stops at its end.
 ///
+/// A layer whose side index is there is not read: the index decides, and of the blob no more is decoded than lies between
+/// the file and the checkpoint before it. With `verify` nothing goes out before it has the CRC-32 that it had when the layer
+/// was verified; if anything is not as it was, side indexes are not believed and layers are read as if there were none.
+///
 /// # Errors
 /// `path_not_found`, `not_a_file`, what is wrong with the layers read, what `output` answers.
 pub(crate) fn cat(mut taking: Taking<'_>, paths: &[Vec<u8>], output: &mut Output<'_>) -> Result<()> {
-    let layers = taking.image.layers.len();
-    check_layer_count(taking.image.diff_ids.as_ref().map(Vec::len), layers)?;
-    let mut lookup = Lookup::new(layers, taking.options)?;
-    let mut held: BTreeMap<(usize, u64), Held> = BTreeMap::new();
-    let batches: Vec<&[Vec<u8>]> =
-        if taking.verify { vec![paths] } else { paths.iter().map(std::slice::from_ref).collect() };
-    'batches: for paths in batches {
-        let found = loop {
-            let mut sought = Sought::new(&taking.options.limits);
-            let mut next = None;
-            let mut found = Vec::new();
-            for path in paths {
-                match lookup.find(path)? {
-                    Answer::Found(file) => found.push(file),
-                    Answer::Need { layer, path } => {
-                        sought.add(path);
-                        next = Some(layer);
-                    }
-                    _ => return Err(internal("an answer that is not known here")),
-                }
-            }
-            let Some(layer) = next else { break found };
-            taking.image.layers[layer] = (taking.fetch)(layer)?;
-            let scan = Scan::new(layer, &taking.options.limits)
-                .with_blob(taking.image.layers[layer].descriptor.digest)
-                .seeking(sought);
-            let pass = Pass {
-                image: &taking.image,
-                limits: &taking.options.limits,
-                cancel: taking.cancel,
-                progress: taking.progress,
-            };
-            let mut write = |bytes: &[u8]| output(bytes);
-            let mut seeking = Seeking {
-                scan,
-                held: BTreeMap::new(),
-                position: 0,
-                temp_dir: taking.temp_dir,
-                stream: if taking.verify { None } else { Some(&mut write) },
-                streamed: false,
-            };
-            pass.one(layer, &mut seeking)?;
-            let Seeking { scan, held: kept, streamed, .. } = seeking;
-            if streamed {
-                continue 'batches;
-            }
-            let bodies = scan.sought().map(|sought| sought.bodies().to_vec()).unwrap_or_default();
-            held.extend(kept.into_iter().map(|(number, kept)| ((layer, bodies[number].data_at), kept)));
-            lookup.supply(scan.finish()?)?;
-        };
-        // What cannot be written is found out before anything is.
-        for file in &found {
-            check(file)?;
-        }
-        for file in &found {
-            let Some(layer) = file.inode.map(|inode| inode.layer) else { continue };
-            if let Some(kept) = held.get_mut(&(layer, file.data_at)) {
-                replay(kept, range(file), taking.temp_dir, output)?;
-                continue;
-            }
-            // It was not known that it would be wanted when its layer was verified: it is decoded again, to its end.
-            let pass = Pass {
-                image: &taking.image,
-                limits: &taking.options.limits,
-                cancel: taking.cancel,
-                progress: &(),
-            };
-            let mut complete = false;
-            let mut bodies = Bodies::new(vec![range(file)], |_, bytes| match bytes {
-                Some(bytes) => output(bytes),
-                None => {
-                    complete = true;
-                    Ok(())
-                }
-            });
-            pass.one(layer, &mut bodies)?;
-            drop(bodies);
-            if !complete {
-                return Err(internal("a file ended before its end"));
+    check_layer_count(taking.image.diff_ids.as_ref().map(Vec::len), taking.image.layers.len())?;
+    match attempt(&mut taking, paths, output)? {
+        Attempt::Done => Ok(()),
+        Attempt::Doubt => {
+            taking.sides = taking.sides.map(|sides| Sides { ask: false, ..sides });
+            match attempt(&mut taking, paths, output)? {
+                Attempt::Done => Ok(()),
+                Attempt::Doubt => Err(internal("a side index that was not asked is in doubt")),
             }
         }
     }
-    Ok(())
+}
+
+enum Attempt {
+    Done,
+    /// A layer is not what its side index says. Nothing has gone out.
+    Doubt,
+}
+
+/// What is read and known of the layers looked at.
+struct Known {
+    lookup: Lookup,
+    held: BTreeMap<(usize, u64), Held>,
+    /// Of the layers that were not read: what their side indexes say.
+    places: BTreeMap<usize, Places>,
+}
+
+fn attempt(taking: &mut Taking<'_>, paths: &[Vec<u8>], output: &mut Output<'_>) -> Result<Attempt> {
+    let lookup = Lookup::new(taking.image.layers.len(), taking.options)?;
+    let mut known = Known { lookup, held: BTreeMap::new(), places: BTreeMap::new() };
+    let batches: Vec<&[Vec<u8>]> =
+        if taking.verify { vec![paths] } else { paths.iter().map(std::slice::from_ref).collect() };
+    for paths in batches {
+        let Some(found) = find(taking, &mut known, paths, output)? else { continue };
+        // What cannot be written is found out before anything is.
+        found.iter().try_for_each(check)?;
+        if taking.verify && !collect(taking, &mut known, &found)? {
+            return Ok(Attempt::Doubt);
+        }
+        for file in &found {
+            write(taking, &mut known, file, output)?;
+        }
+    }
+    Ok(Attempt::Done)
+}
+
+/// Finds files, by as few layers as decide them. `None` if the one that was looked for went out as it came by.
+fn find(
+    taking: &mut Taking<'_>,
+    known: &mut Known,
+    paths: &[Vec<u8>],
+    output: &mut Output<'_>,
+) -> Result<Option<Vec<Found>>> {
+    loop {
+        let mut sought = Sought::new(&taking.options.limits);
+        let mut next = None;
+        let mut found = Vec::new();
+        for path in paths {
+            match known.lookup.find(path)? {
+                Answer::Found(file) => found.push(file),
+                Answer::Need { layer, path } => {
+                    sought.add(path);
+                    next = Some(layer);
+                }
+                _ => return Err(internal("an answer that is not known here")),
+            }
+        }
+        let Some(layer) = next else { return Ok(Some(found)) };
+        if let Some(side) = taking.sides.and_then(|sides| sides.of(&taking.image, layer, taking.options)) {
+            let (places, index) = Places::of(side);
+            known.places.insert(layer, places);
+            known.lookup.supply(index.as_layer(layer))?;
+            continue;
+        }
+        taking.image.layers[layer] = (taking.fetch)(layer)?;
+        let keeps = taking.sides.filter(Sides::keeps);
+        let scan = Scan::new(layer, &taking.options.limits)
+            .with_blob(taking.image.layers[layer].descriptor.digest)
+            .seeking(sought);
+        let pass = Pass {
+            image: &taking.image,
+            limits: &taking.options.limits,
+            cancel: taking.cancel,
+            progress: taking.progress,
+        };
+        let mut write = |bytes: &[u8]| output(bytes);
+        let mut seeking = Seeking {
+            scan: if keeps.is_some() { scan.summing() } else { scan },
+            held: BTreeMap::new(),
+            position: 0,
+            temp_dir: taking.temp_dir,
+            checkpoints: keeps.map(|_| Checkpoints::new()),
+            stream: if taking.verify { None } else { Some(&mut write) },
+            streamed: false,
+        };
+        let report = pass.one(layer, &mut seeking)?;
+        let Seeking { scan, held: kept, streamed, checkpoints, .. } = seeking;
+        if streamed {
+            return Ok(None);
+        }
+        let bodies = scan.sought().map(|sought| sought.bodies().to_vec()).unwrap_or_default();
+        known.held.extend(kept.into_iter().map(|(number, kept)| ((layer, bodies[number].data_at), kept)));
+        let mut index = scan.finish()?;
+        if let (Some(sides), Some(report), Some(checkpoints)) = (keeps, report, checkpoints) {
+            index = keep(sides.store, &taking.image.layers[layer], &report, index, checkpoints);
+        }
+        known.lookup.supply(index)?;
+    }
+}
+
+/// Takes what lies in layers that were not read, by their side indexes. Answers whether all is as it was.
+fn collect(taking: &mut Taking<'_>, known: &mut Known, found: &[Found]) -> Result<bool> {
+    for file in found {
+        let Some(inode) = file.inode else { continue };
+        let key = (inode.layer, file.data_at);
+        let Some(places) = known.places.get(&inode.layer).filter(|_| !known.held.contains_key(&key)) else {
+            continue;
+        };
+        taking.image.layers[inode.layer] = (taking.fetch)(inode.layer)?;
+        let local = &taking.image.layers[inode.layer];
+        let mut held = Held { file: SpooledTempFile::new_in(IN_MEMORY, taking.temp_dir), kept: 0 };
+        let mut sum = crc32fast::Hasher::new();
+        let mut keep = |bytes: &[u8]| {
+            sum.update(bytes);
+            held.kept += bytes.len() as u64;
+            held.file.write_all(bytes).map_err(holding(taking.temp_dir))
+        };
+        let read = places.read(local, range(file), &taking.options.limits, taking.cancel, &mut keep);
+        match read {
+            Ok(()) if places.sum(inode.entry) == Some(sum.finalize()) => {}
+            Err(error) if !error.is_content() && error.code() != "size_mismatch" => return Err(error),
+            // Which of the two has changed is seen when the layer is read.
+            Ok(()) | Err(_) => {
+                if let Some(sides) = taking.sides {
+                    sides.store.drop_side_index(&local.descriptor.digest);
+                }
+                return Ok(false);
+            }
+        }
+        known.held.insert(key, held);
+    }
+    Ok(true)
+}
+
+fn write(taking: &mut Taking<'_>, known: &mut Known, file: &Found, output: &mut Output<'_>) -> Result<()> {
+    let Some(layer) = file.inode.map(|inode| inode.layer) else { return Ok(()) };
+    if let Some(kept) = known.held.get_mut(&(layer, file.data_at)) {
+        return replay(kept, range(file), taking.temp_dir, output);
+    }
+    if let Some(places) = known.places.get(&layer) {
+        // As its bytes are decoded.
+        taking.image.layers[layer] = (taking.fetch)(layer)?;
+        let local = &taking.image.layers[layer];
+        let place = || Place {
+            layer: Some(layer),
+            blob: Some(local.descriptor.digest),
+            entry: Some(file.path.clone()),
+            ..Place::default()
+        };
+        let mut unfold = Unfold::new(file.sparse.as_ref());
+        let mut take = |bytes: &[u8]| unfold.take(bytes, output);
+        return places
+            .read(local, range(file), &taking.options.limits, taking.cancel, &mut take)
+            .map_err(|error| error.at(place()))
+            .and_then(|()| unfold.take(&[], output));
+    }
+    // It was not known that it would be wanted when its layer was verified: it is decoded again, to its end.
+    let pass =
+        Pass { image: &taking.image, limits: &taking.options.limits, cancel: taking.cancel, progress: &() };
+    let mut complete = false;
+    let mut bodies = Bodies::new(vec![range(file)], |_, bytes| match bytes {
+        Some(bytes) => output(bytes),
+        None => {
+            complete = true;
+            Ok(())
+        }
+    });
+    pass.one(layer, &mut bodies)?;
+    drop(bodies);
+    if complete { Ok(()) } else { Err(internal("a file ended before its end")) }
 }
 
 fn check(file: &Found) -> Result<()> {

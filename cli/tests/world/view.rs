@@ -243,3 +243,153 @@ fn ls_of_debian_equals_tar_of_the_export() {
     }
     assert_eq!(found.len(), wanted.len());
 }
+
+/// One layer of `first` (9 MB that hardly pack) and `second`, and one above; answers the path of the lower blob.
+fn deep_layout(ship: &Ship, format: Compression) -> std::path::PathBuf {
+    let meta = Meta::mode(0o644);
+    let noise = |count: u32, seed: u32| -> Vec<u8> {
+        (0..count)
+            .flat_map(|n| n.wrapping_add(seed).wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes())
+            .collect()
+    };
+    let lower = Layer::new()
+        .file("first", &meta, noise(2_250_000, 1))
+        .file("second", &meta, noise(100_000, 7))
+        .file("empty", &meta, "")
+        .finish();
+    let upper = Layer::new().file("top", &meta, "top\n").finish();
+    let mut layout = Layout::new();
+    let image = layout.image(
+        ("linux", "amd64"),
+        &[(&lower[..], format), (&upper[..], format)],
+        &json!({}),
+        &["A", "B"],
+    );
+    layout.tag("latest", &image);
+    let folder = ship.path("image");
+    layout.write(&folder);
+    let blobs = fs::read_dir(folder.join("blobs/sha256")).unwrap();
+    let blobs = blobs.map(|entry| entry.unwrap().path());
+    blobs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+fn side_indexes(ship: &Ship) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(ship.store().join("side/sha256")) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn a_layer_that_was_read_is_not_read_again() {
+    let ship = Ship::new();
+    let blob = deep_layout(&ship, Compression::Gzip);
+    let cat = |more: &[&str]| ship.run(&[&["cat", "oci:image", "--platform", "linux/amd64"], more].concat());
+    let list = || ship.ok(&["ls", "-R", "--json", "oci:image", "--platform", "linux/amd64"]).stdout;
+    // Nothing is kept where there is no store.
+    let second = cat(&["second"]).stdout;
+    assert_eq!((second.len(), ship.store().exists()), (400_000, false));
+    let first = cat(&["first"]).stdout;
+    let listed = list();
+    Layout::new().write(ship.store());
+    assert_eq!(text(&cat(&["top"]).stdout), "top\n");
+    assert_eq!(side_indexes(&ship).len(), 1, "the lower layer was not read");
+    let both = cat(&["second", "first", "empty", "top"]);
+    assert!(both.stdout == [&second[..], &first, b"top\n"].concat(), "{}", both.stderr);
+    let kept = side_indexes(&ship);
+    assert_eq!(kept.len(), 2);
+    let size = |path: &Path| fs::metadata(path).unwrap().len();
+    assert!(kept.iter().map(|path| size(path)).sum::<u64>() < 200_000);
+    for arguments in [&["second"][..], &["second", "--no-verify"], &["second", "--verify"]] {
+        let again = cat(arguments);
+        assert!(again.code == Some(0) && again.stdout == second, "{arguments:?}: {}", again.stderr);
+    }
+    assert!(list() == listed && list() == listed);
+    assert_eq!(cat(&["third"]).code, Some(1));
+
+    // What lies before the checkpoint is not looked at, and names are known without the blob.
+    let sound = fs::read(&blob).unwrap();
+    let mut rotten = sound.clone();
+    rotten[5_000] ^= 1;
+    fs::write(&blob, &rotten).unwrap();
+    assert!(cat(&["second"]).stdout == second);
+    assert!(list() == listed);
+    let long = cat(&["second", "--verify"]);
+    assert!(
+        long.code == Some(1) && long.stdout.is_empty() && long.stderr.contains("digest"),
+        "{}",
+        long.stderr
+    );
+    // A file that has changed is found out before anything of it, or of another, goes out.
+    for paths in [&["first"][..], &["second", "first"], &["top", "first"]] {
+        let found = cat(paths);
+        assert!(found.code == Some(1) && found.stdout.is_empty(), "{paths:?}: {}", found.stderr);
+        assert!(found.stderr.contains("digest"), "{}", found.stderr);
+        let again = [&["cat", "oci:image", "--platform", "linux/amd64", "top"][..]].concat();
+        ship.ok(&again);
+    }
+    assert_eq!(side_indexes(&ship).len(), 1, "what is in doubt is removed");
+    fs::write(&blob, &rotten[..rotten.len() - 1]).unwrap();
+    assert_eq!(cat(&["second"]).code, Some(1));
+    fs::write(&blob, &sound).unwrap();
+    assert!(cat(&["second"]).stdout == second);
+    assert_eq!(side_indexes(&ship).len(), 2);
+
+    // A side index that cannot be used is made anew.
+    for damage in [&b""[..], b"wharfie side index", &[0; 100_000]] {
+        for path in &kept {
+            fs::write(path, damage).unwrap();
+        }
+        assert!(list() == listed && cat(&["second"]).stdout == second);
+        assert!(kept.iter().all(|path| fs::read(path).unwrap() != damage));
+    }
+    // Not one of another blob, either.
+    fs::copy(&kept[0], &kept[1]).unwrap();
+    assert!(list() == listed);
+
+    let used = || -> Value { serde_json::from_slice(&ship.ok(&["store", "du", "--json"]).stdout).unwrap() };
+    assert_eq!(used()["sideIndexes"], 2);
+    assert!(used()["sideIndexBytes"].as_u64().unwrap() > 1_000);
+    let pruned = ship.ok(&["store", "prune", "--json"]).stdout;
+    let pruned: Value = serde_json::from_slice(&pruned).unwrap();
+    assert_eq!((&pruned["sideIndexes"], &used()["sideIndexes"]), (&json!(2), &json!(0)));
+    assert!(side_indexes(&ship).is_empty());
+}
+
+#[test]
+fn side_indexes_of_other_compressions() {
+    for format in [Compression::None, Compression::Zstd] {
+        let ship = Ship::new();
+        deep_layout(&ship, format);
+        Layout::new().write(ship.store());
+        let cat = |path: &str| ship.ok(&["cat", "oci:image", path, "--platform", "linux/amd64"]).stdout;
+        let read: Vec<_> = ["first", "second", "empty", "top"].map(cat).into();
+        assert_eq!(side_indexes(&ship).len(), 2);
+        let again: Vec<_> = ["first", "second", "empty", "top"].map(cat).into();
+        assert!(read == again);
+        assert_eq!((read[0].len(), read[1].len(), read[2].len()), (9_000_000, 400_000, 0));
+    }
+}
+
+#[test]
+fn side_indexes_go_with_their_blobs() {
+    let what = "side indexes in the store";
+    if !tools::have(what, &["skopeo", "docker-registry"]) {
+        return;
+    }
+    let Some(registry) = Registry::start(what, &Options::default()) else { return };
+    let ship = Ship::new();
+    layout(&ship.path("image"));
+    registry.push(&format!("oci:{}:latest", ship.path("image").display()), "view:latest", &[]);
+    let image = registry.image("view:latest");
+    ship.ok(&["ls", &image, "--platform", "linux/amd64"]);
+    assert_eq!(side_indexes(&ship).len(), 3);
+    let source = format!("oci:{}", ship.store().display());
+    tools::run(tools::command("skopeo").args(["inspect", "--raw", &source]));
+    ship.ok(&["store", "prune"]);
+    assert_eq!(side_indexes(&ship).len(), 3, "they are of blobs that are needed");
+    ship.ok(&["store", "prune", "--all", "--dry-run"]);
+    assert_eq!(side_indexes(&ship).len(), 3);
+    ship.ok(&["store", "prune", "--all"]);
+    assert!(side_indexes(&ship).is_empty() && ship.sound().is_empty());
+}

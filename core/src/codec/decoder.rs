@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Block, Codec, Codecs, Format, Needs, Progress};
+use super::{Block, Checkpoint, Codec, Codecs, Format, Needs, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 
@@ -42,6 +42,7 @@ pub struct Decoder<'c> {
     read: u64,
     written: u64,
     reports_blocks: bool,
+    checkpoints_every: Option<u64>,
     failure: Option<Error>,
 }
 
@@ -59,6 +60,7 @@ impl<'c> Decoder<'c> {
             read: 0,
             written: 0,
             reports_blocks: false,
+            checkpoints_every: None,
             failure: None,
         }
     }
@@ -100,6 +102,9 @@ impl<'c> Decoder<'c> {
             let mut codec = self.codecs.decoder(format, &self.limits)?;
             if self.reports_blocks {
                 codec.report_blocks();
+            }
+            if let Some(every) = self.checkpoints_every {
+                codec.note_checkpoints(every);
             }
             self.codec = Some((format, codec));
         }
@@ -166,6 +171,18 @@ impl Codec for Decoder<'_> {
 
     fn padding(&self) -> u64 {
         self.codec.as_ref().map_or(0, |(_, codec)| codec.padding())
+    }
+
+    /// Before the format is known, `true`.
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        self.checkpoints_every = Some(every);
+        self.codec.as_mut().is_none_or(|(_, codec)| codec.note_checkpoints(every))
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        if let Some((_, codec)) = &mut self.codec {
+            codec.take_checkpoints(to);
+        }
     }
 }
 

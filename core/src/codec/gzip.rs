@@ -8,7 +8,7 @@ use core::fmt;
 use miniz_oxide::deflate::core::create_comp_flags_from_zip_params;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress_to_output};
 
-use super::{Block, Codec, Format, Inflate, Needs, Progress};
+use super::{Block, Checkpoint, Codec, Format, Inflate, Inflater, Needs, Noted, Progress};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes of the header that we write.
@@ -74,6 +74,9 @@ pub struct GzipDecoder<I> {
     blocks: Option<Vec<Block>>,
     /// Zeros behind the last member.
     padding: u64,
+    checkpoints: Option<Noted>,
+    /// Whether this member's data came from its beginning on: only then can they be checked.
+    whole: bool,
     /// Where the deflate data of this member begins: compressed byte, decoded byte.
     body: (u64, u64),
 }
@@ -93,12 +96,20 @@ impl<I: Inflate> GzipDecoder<I> {
             written: 0,
             blocks: None,
             padding: 0,
+            checkpoints: None,
+            whole: true,
             body: (0, 0),
         }
     }
 
-    /// Notes the blocks that the inflater has come by, from where the member stands in the file.
-    fn note_blocks(&mut self) {
+    /// Notes the blocks and checkpoints that the inflater has come by, from where the member stands in the file.
+    fn note(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            let mut new = Vec::new();
+            self.inflate.take_checkpoints(&mut new);
+            let (bytes_in, bytes_out) = self.body;
+            new.into_iter().for_each(|checkpoint| checkpoints.push(checkpoint.moved(bytes_in, bytes_out)));
+        }
         let Some(blocks) = &mut self.blocks else { return };
         let from = blocks.len();
         self.inflate.take_blocks(blocks);
@@ -183,10 +194,10 @@ impl<I: Inflate> GzipDecoder<I> {
                 if at < 7 {
                     Part::Trailer(at + 1)
                 } else {
-                    if self.field as u32 != self.crc.clone().finalize() {
+                    if self.whole && self.field as u32 != self.crc.clone().finalize() {
                         return Err(self.corrupt("the data's checksum does not match"));
                     }
-                    if (self.field >> 32) as u32 != self.len {
+                    if self.whole && (self.field >> 32) as u32 != self.len {
                         return Err(self.corrupt("the data's length does not match"));
                     }
                     Part::Between
@@ -197,6 +208,7 @@ impl<I: Inflate> GzipDecoder<I> {
                 self.header_crc.update(&[byte]);
                 self.crc.reset();
                 self.len = 0;
+                self.whole = true;
                 self.inflate.reset();
                 Part::Header(1)
             }
@@ -214,6 +226,22 @@ impl<I: Inflate> GzipDecoder<I> {
             self.body = (self.position, self.written);
         }
         Ok(())
+    }
+}
+
+impl GzipDecoder<Inflater> {
+    /// Inside a member, at a checkpoint.
+    pub(super) fn resume(checkpoint: &Checkpoint) -> GzipDecoder<Inflater> {
+        let inflate = Inflater::resume((checkpoint.bit() & 7) as u32, checkpoint.window());
+        let (position, written) = (checkpoint.blob_at(), checkpoint.byte());
+        GzipDecoder {
+            part: Part::Body,
+            position,
+            written,
+            whole: false,
+            body: (position, written),
+            ..GzipDecoder::new(inflate)
+        }
     }
 }
 
@@ -242,7 +270,7 @@ impl<I: Inflate> Codec for GzipDecoder<I> {
             self.written += step.written as u64;
             read += step.read;
             written += step.written;
-            self.note_blocks();
+            self.note();
             if step.done {
                 self.part = Part::Trailer(0);
             } else if written == output.len() {
@@ -282,6 +310,18 @@ impl<I: Inflate> Codec for GzipDecoder<I> {
 
     fn padding(&self) -> u64 {
         self.padding
+    }
+
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        let notes = self.inflate.note_checkpoints(every);
+        self.checkpoints = notes.then(|| Noted::new(every));
+        notes
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.take(to);
+        }
     }
 }
 

@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod checkpoint;
 mod decoder;
 mod gzip;
 mod identity;
@@ -62,6 +63,8 @@ use core::fmt;
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
 
+pub(crate) use checkpoint::WINDOW;
+pub use checkpoint::{Checkpoint, Noted};
 pub use decoder::{Decoder, FormatMismatch};
 pub use gzip::{GZIP_HEADER_BYTES, GzipDecoder, GzipEncoder, gzip_header, gzip_trailer};
 pub use identity::Identity;
@@ -124,6 +127,16 @@ pub trait Codec: Send {
     fn padding(&self) -> u64 {
         0
     }
+
+    /// Asks a decoder, before its first step, to note where decoding can begin later, at the first such place behind every
+    /// `every` bytes that it gives, for [`Codec::take_checkpoints`]. Answers `false` if there will be none.
+    fn note_checkpoints(&mut self, _every: u64) -> bool {
+        false
+    }
+
+    /// Moves to the end of `to` the checkpoints come by since the last call, in their order. Positions count over all that
+    /// was taken and given since the first step.
+    fn take_checkpoints(&mut self, _to: &mut Vec<Checkpoint>) {}
 }
 
 impl<C: Codec + ?Sized> Codec for Box<C> {
@@ -145,6 +158,14 @@ impl<C: Codec + ?Sized> Codec for Box<C> {
 
     fn padding(&self) -> u64 {
         (**self).padding()
+    }
+
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        (**self).note_checkpoints(every)
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        (**self).take_checkpoints(to);
     }
 }
 
@@ -168,6 +189,16 @@ pub trait Inflate: Send {
     /// Moves to the end of `to` the blocks that have been decoded whole since the last call, as [`Codec::take_blocks`]
     /// does. Positions count from the beginning of the stream; they are asked for before the next one begins.
     fn take_blocks(&mut self, _to: &mut Vec<Block>) {}
+
+    /// Asks for checkpoints to be noted, as [`Codec::note_checkpoints`] does. It holds for the streams after a
+    /// [`Inflate::reset`] too, and the distance between two counts over all of them.
+    fn note_checkpoints(&mut self, _every: u64) -> bool {
+        false
+    }
+
+    /// Moves to the end of `to` the checkpoints come by since the last call, as [`Codec::take_checkpoints`] does. Positions
+    /// count from the beginning of the stream; they are asked for before the next one begins.
+    fn take_checkpoints(&mut self, _to: &mut Vec<Checkpoint>) {}
 }
 
 /// What one step of an [`Inflate`] did.

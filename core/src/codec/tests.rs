@@ -418,3 +418,80 @@ proptest! {
         let _ = (decode(&good, 100, 1000), format);
     }
 }
+
+/// Decodes whole, noting checkpoints; then from each of them, which must give what the whole gives from there on.
+fn resumes(bytes: &[u8], every: u64, piece: usize, room: usize) -> usize {
+    let mut decoder = Decoder::new(&SoftCodecs, None, &Limits::default());
+    assert!(decoder.note_checkpoints(every));
+    let (plain, result) = drive(&mut decoder, bytes, piece, room);
+    result.unwrap();
+    let format = decoder.format().unwrap();
+    let mut checkpoints = Vec::new();
+    decoder.take_checkpoints(&mut checkpoints);
+    let mut last = 0;
+    for checkpoint in &checkpoints {
+        assert!(checkpoint.byte() >= last + every);
+        last = checkpoint.byte();
+        let at = checkpoint.byte() as usize;
+        assert!(plain[..at].ends_with(checkpoint.window()));
+        let from = &bytes[checkpoint.blob_at() as usize..];
+        for (piece, room) in [(usize::MAX, 1 << 16), (piece, room), (1, 500)] {
+            let mut decoder = checkpoint.decoder(format, &SoftCodecs, &Limits::default()).unwrap();
+            let (rest, result) = drive(&mut *decoder, from, piece, room);
+            result.unwrap();
+            assert!(rest == plain[at..], "{every} {checkpoint:?}");
+        }
+    }
+    checkpoints.len()
+}
+
+#[test]
+fn whatever_can_be_decoded_can_be_decoded_from_its_checkpoints() {
+    let mut met = (0, 0);
+    for (case, bytes) in corpus().into_iter().filter(|(case, _)| case.error.is_none()) {
+        let format = Format::detect(&bytes[..bytes.len().min(Format::MAGIC_BYTES)]).unwrap();
+        if format == Format::Identity || case.size.unwrap_or(0) > 200_000 {
+            continue;
+        }
+        let count = resumes(&bytes, 1, 1000, 33);
+        *(if format == Format::Gzip { &mut met.0 } else { &mut met.1 }) += count;
+    }
+    assert!(met.0 > 2 && met.1 > 1, "{met:?}");
+}
+
+#[test]
+fn checkpoints_are_as_far_apart_as_they_shall_be() {
+    let plain: Vec<u8> = (0..700_000_u32).flat_map(|i| (i.wrapping_mul(i) >> 7).to_le_bytes()).collect();
+    let pack = |level| {
+        let (packed, result) = drive(&mut GzipEncoder::new(level).unwrap(), &plain, usize::MAX, 1 << 16);
+        result.unwrap();
+        packed
+    };
+    for level in [1, 6] {
+        let packed = pack(level);
+        let count = resumes(&packed, 100_000, 3_000, 10_000);
+        assert!((10..=28).contains(&count), "{count}");
+        // The distance counts over members, and a window never reaches into the one before.
+        let three = [&packed[..], &packed, &packed].concat();
+        assert_eq!(resumes(&three, 4_000_000, usize::MAX, 1 << 16), 2);
+    }
+    let small: Vec<u8> = (0..40)
+        .flat_map(|i| {
+            let (packed, _) = drive(&mut GzipEncoder::new(6).unwrap(), &plain[i * 1000..][..1000], 100, 100);
+            packed
+        })
+        .collect();
+    assert_eq!(resumes(&small, 7_500, 100, 100), 4);
+    // What is wrong behind the member in which it begins is still found.
+    let mut two = [pack(6), pack(1)].concat();
+    let mut decoder = Decoder::new(&SoftCodecs, None, &Limits::default());
+    decoder.note_checkpoints(1 << 20);
+    drive(&mut decoder, &two, usize::MAX, 1 << 16).1.unwrap();
+    let mut checkpoints = Vec::new();
+    decoder.take_checkpoints(&mut checkpoints);
+    let last = two.len() - 5;
+    two[last] ^= 1;
+    let mut first = checkpoints[0].decoder(Format::Gzip, &SoftCodecs, &Limits::default()).unwrap();
+    let from = &two[checkpoints[0].blob_at() as usize..];
+    assert_eq!(drive(&mut *first, from, 999, 1 << 16).1.unwrap_err().code(), "corrupt_stream");
+}

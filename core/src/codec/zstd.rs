@@ -8,7 +8,7 @@ use core::fmt;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::io::Read as _;
 
-use super::{Codec, Format, Needs, Progress};
+use super::{Checkpoint, Codec, Format, Needs, Noted, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 
@@ -49,6 +49,9 @@ pub struct ZstdDecoder {
     frames: u64,
     max_window: u64,
     position: u64,
+    /// Bytes given.
+    written: u64,
+    checkpoints: Option<Noted>,
 }
 
 impl ZstdDecoder {
@@ -67,6 +70,8 @@ impl ZstdDecoder {
             frames: 0,
             max_window: limits.zstd_window_bytes,
             position: 0,
+            written: 0,
+            checkpoints: None,
         }
     }
 
@@ -179,6 +184,7 @@ impl ZstdDecoder {
             Err(error) => return Err(self.corrupt(error)),
         };
         self.content += n as u64;
+        self.written += n as u64;
         if self.content_size.is_some_and(|size| self.content > size) {
             return Err(self.corrupt("the frame holds more than it states"));
         }
@@ -227,6 +233,13 @@ impl Codec for ZstdDecoder {
                 Part::Header { needed } | Part::Block { needed, .. } => needed,
                 Part::BlockHeader => 3,
             };
+            if self.part == (Part::Header { needed: 4 })
+                && self.gathered.is_empty()
+                && !rest.is_empty()
+                && let Some(checkpoints) = &mut self.checkpoints
+            {
+                checkpoints.frame(self.position, self.written);
+            }
             let (complete, taken) = self.gather(rest, needed);
             read += taken;
             if !complete {
@@ -263,6 +276,17 @@ impl Codec for ZstdDecoder {
             Part::BlockHeader | Part::Block { .. } | Part::Drain => {
                 Err(self.corrupt("it ends inside a frame"))
             }
+        }
+    }
+
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        self.checkpoints = Some(Noted::new(every));
+        true
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.take(to);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One layer's entries in order, a packed row each.
 
+mod packed;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -32,7 +34,7 @@ pub(super) enum RowKind {
 }
 
 /// One entry, packed: a million of them are 56 MB.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) header_at: u64,
     pub(super) size: u64,
@@ -65,7 +67,7 @@ enum Form {
 }
 
 /// What few entries have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extra {
     link: Box<[u8]>,
     xattrs: Xattrs,
@@ -82,7 +84,7 @@ impl Row {
 /// The entries of one layer in the order of its tar, indexed.
 ///
 /// About 56 bytes an entry besides its name, of which only what differs from the name before it is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerIndex {
     layer: usize,
     blob: Option<Digest>,
@@ -98,6 +100,8 @@ pub struct LayerIndex {
     end: u64,
     counts: Counts,
     warnings: Warnings,
+    /// The CRC-32 of each row's stored bytes; empty if nobody asked for them.
+    sums: Vec<u32>,
 }
 
 /// How many names are read at most to find one.
@@ -118,6 +122,7 @@ impl LayerIndex {
             end: u64::MAX,
             counts: Counts::default(),
             warnings: Warnings::default(),
+            sums: Vec::new(),
         }
     }
 
@@ -151,6 +156,22 @@ impl LayerIndex {
     /// The layer's tar has so many bytes. Where it ends inside the padding of its last entry (L22), a plan must know.
     pub fn end_at(&mut self, byte: u64) {
         self.end = byte;
+    }
+
+    /// Behind the layer's last byte.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The CRC-32 of the stored bytes of the entry with this number, from 0; `None` if it was not asked for
+    /// ([`Scan::summing`]).
+    pub fn sum(&self, entry: u32) -> Option<u32> {
+        self.sums.get(entry as usize).copied()
+    }
+
+    /// The CRC-32 of all entries, if they were asked for.
+    pub fn sums(&self) -> &[u32] {
+        &self.sums
     }
 
     /// Takes the next entry of the tar.
@@ -428,6 +449,7 @@ impl LayerIndex {
         self.rows.shrink_to_fit();
         self.extras.shrink_to_fit();
         self.names.shrink_to_fit();
+        self.sums.shrink_to_fit();
     }
 }
 
@@ -442,12 +464,18 @@ pub struct Scan {
     parser: Parser,
     index: LayerIndex,
     sought: Option<Sought>,
+    sum: Option<crc32fast::Hasher>,
 }
 
 impl Scan {
     /// A scan of the layer with this number, counted from 0 at the bottom.
     pub fn new(layer: usize, limits: &Limits) -> Self {
-        Scan { parser: Parser::new(limits.clone()), index: LayerIndex::new(layer, limits), sought: None }
+        Scan {
+            parser: Parser::new(limits.clone()),
+            index: LayerIndex::new(layer, limits),
+            sought: None,
+            sum: None,
+        }
     }
 
     /// The digest of the layer's blob, for errors (L25).
@@ -464,6 +492,22 @@ impl Scan {
         self
     }
 
+    /// Has the content of every entry summed up, for [`LayerIndex::sum`].
+    #[must_use]
+    pub fn summing(mut self) -> Self {
+        self.sum = Some(crc32fast::Hasher::new());
+        self
+    }
+
+    /// Ends the sum of the entry before.
+    fn end_sum(&mut self) {
+        if let Some(sum) = &mut self.sum
+            && !self.index.is_empty()
+        {
+            self.index.sums.push(core::mem::take(sum).finalize());
+        }
+    }
+
     /// What was looked for, and what of it was found so far.
     pub fn sought(&self) -> Option<&Sought> {
         self.sought.as_ref()
@@ -476,9 +520,14 @@ impl Scan {
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
         loop {
             let step = self.parser.feed(bytes).map_err(|error| self.placed(error))?;
-            bytes = bytes.get(step.consumed..).unwrap_or_default();
+            let (used, rest) = bytes.split_at_checked(step.consumed).unwrap_or((bytes, &[]));
+            bytes = rest;
+            if let (Event::Data { len }, Some(sum)) = (&step.event, &mut self.sum) {
+                sum.update(used.get(used.len().saturating_sub(*len)..).unwrap_or_default());
+            }
             match step.event {
                 Event::Entry(entry) => {
+                    self.end_sum();
                     if let Some(sought) = &mut self.sought {
                         sought.take(&entry);
                     }
@@ -515,6 +564,7 @@ impl Scan {
     /// `invalid_tar` for one that is cut inside an entry (L22).
     pub fn finish(mut self) -> Result<LayerIndex> {
         self.parser.finish().map_err(|error| self.placed(error))?;
+        self.end_sum();
         self.index.add_counts(self.parser.counts());
         self.index.end_at(self.parser.position());
         self.index.seal();

@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::packing::{Refused, Unpack, put, put_bytes};
+
 macro_rules! warning_kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = $code:literal),* $(,)?) => {
         /// What was found.
@@ -107,6 +109,47 @@ impl Warnings {
     /// Those of a layer, as another layer of a stack.
     pub(super) fn relabel(&mut self, layer: usize) {
         self.kept.iter_mut().for_each(|warning| warning.layer = layer);
+    }
+
+    /// Appends them as bytes, less the layer's number.
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        put(out, WarningKind::ALL.len() as u64);
+        WarningKind::ALL.iter().for_each(|kind| put(out, self.count(*kind)));
+        put(out, self.kept.len() as u64);
+        for Warning { kind, layer: _, path, byte } in &self.kept {
+            put(out, *kind as u64);
+            put(out, *byte);
+            put_bytes(out, path);
+        }
+    }
+
+    /// Reads what [`Warnings::pack`] gave, as the bottom layer's.
+    pub(super) fn unpack(from: &mut Unpack<'_>) -> Result<Warnings, Refused> {
+        let mut warnings = Warnings::default();
+        if from.number()? != WarningKind::ALL.len() as u64 {
+            return Err("it warns of other things");
+        }
+        for kind in WarningKind::ALL {
+            let count = from.number()?;
+            if count > 0 {
+                warnings.counts.insert(*kind, count);
+            }
+        }
+        for _ in 0..from.number()? {
+            let kind = usize::try_from(from.number()?).ok().and_then(|kind| WarningKind::ALL.get(kind));
+            let kind = *kind.ok_or("a warning that there is not")?;
+            warnings.kept.push(Warning {
+                kind,
+                layer: 0,
+                byte: from.number()?,
+                path: from.bytes()?.to_vec(),
+            });
+        }
+        let kept = |kind| warnings.kept.iter().filter(|warning| warning.kind == kind).count() as u64;
+        if WarningKind::ALL.iter().any(|kind| kept(*kind) != warnings.count(*kind).min(Self::KEPT)) {
+            return Err("warnings are not kept as they are counted");
+        }
+        Ok(warnings)
     }
 
     /// Adds those of another stage.

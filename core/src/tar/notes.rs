@@ -113,6 +113,13 @@ impl Counts {
         }
     }
 
+    /// So many were counted.
+    pub(crate) fn set(&mut self, note: Note, times: u64) {
+        if let Some(count) = self.0.get_mut(note as usize) {
+            *count = times;
+        }
+    }
+
     /// Counts a set.
     pub fn count_all(&mut self, notes: Notes) {
         if !notes.is_empty() {

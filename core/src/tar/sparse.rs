@@ -25,7 +25,7 @@ pub struct SparseMap {
 
 impl SparseMap {
     /// A map out of offsets and lengths as read, for a file of `size` bytes of which `stored` are stored.
-    pub(super) fn new(fragments: &[Segment], size: u64, stored: u64, limits: &Limits) -> Result<Self> {
+    pub(crate) fn new(fragments: &[Segment], size: u64, stored: u64, limits: &Limits) -> Result<Self> {
         if size > limits.sparse_bytes {
             return Err(ErrorKind::LimitExceeded { limit: "sparse_bytes", value: limits.sparse_bytes }.into());
         }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharfie_core::merge::{Flatten, LayerIndex, Node, Options, Order, Resolver, Scan, Step, Tree};
+use wharfie_core::codec::Format;
+use wharfie_core::merge::{
+    Checkpoints, Flatten, LayerIndex, Node, Options, Order, Resolver, Scan, SideIndex, Step, Tree,
+};
 use wharfie_core::tar::{END_OF_ARCHIVE, Event, Header, Kind, Metadata, Parser, Piece, SparseMap, padding};
-use wharfie_core::{Error, Limits};
+use wharfie_core::{Digest, Error, Limits};
 
 /// One entry of a layer's tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,13 +124,23 @@ pub(crate) fn items(tar: &[u8]) -> Vec<Item> {
     items
 }
 
-/// Indexes one layer, fed in pieces of `chunk` bytes.
+/// Indexes one layer, fed in pieces of `chunk` bytes. What comes back is what its side index kept: the same.
 pub(crate) fn scan(layer: usize, tar: &[u8], chunk: usize, limits: &Limits) -> Result<LayerIndex, Error> {
     let mut scan = Scan::new(layer, limits);
+    if chunk.is_multiple_of(2) {
+        scan = scan.summing();
+    }
     for piece in tar.chunks(chunk) {
         scan.feed(piece)?;
     }
-    scan.finish()
+    let index = scan.finish()?;
+    let (blob, diff_id) = (Digest::sha256(b"blob"), Digest::sha256(b"tar"));
+    let index = index.as_layer(0).with_blob(blob);
+    let side = SideIndex::new((blob, 1), Format::Identity, diff_id, index, Checkpoints::new());
+    let again = SideIndex::from_bytes(&side.to_bytes(), limits).expect("what was kept can be read");
+    assert!(again == side, "what comes back is not what was kept");
+    assert_eq!(again.tar_bytes(), tar.len() as u64);
+    Ok(again.index.as_layer(layer))
 }
 
 /// The merged tree; layers arrive from the top if `reversed`.

@@ -17,6 +17,9 @@ pub(in crate::cmd) struct LookArgs {
     pub(in crate::cmd) merge: MergeArgs,
     #[command(flatten)]
     pub(in crate::cmd) select: SelectArgs,
+    /// Read all layers and check their digests. Without this a layer that was read and verified before is not read again: the store has an index of it
+    #[arg(long)]
+    pub(in crate::cmd) verify: bool,
 }
 
 #[derive(Debug, Args)]
@@ -63,7 +66,10 @@ pub(in crate::cmd) struct CatArgs {
     /// Where to; `-` is standard output. A file appears whole or not at all
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     pub(in crate::cmd) output: PathBuf,
-    /// Write bytes as they are decoded, and stop at the file's end. Without this a file waits (in memory, or in a temporary file if it is large) until its layer has been read to the end and its digests held
+    /// Read layers to their end and check their digests. Without this a layer that was read and verified before is not read again: the store has an index of it, by which the file alone is decoded and has to have the CRC-32 that it had then
+    #[arg(long, conflicts_with = "no_verify")]
+    pub(in crate::cmd) verify: bool,
+    /// Write bytes as they are decoded, and stop at the file's end. Without this a file waits (in memory, or in a temporary file if it is large) until its layer has been read to the end and its digests held, or until it has its CRC-32
     #[arg(long)]
     pub(in crate::cmd) no_verify: bool,
     /// Where to put temporary files [default: the system's temporary directory]

@@ -30,7 +30,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use super::{Inflate, Inflated};
+pub(super) use super::WINDOW;
+use super::{Checkpoint, Inflate, Inflated};
 use bits::{Bits, mask};
 pub use block::Block;
 use output::Output;
@@ -39,9 +40,6 @@ use tables::{
     SECOND, Tables,
 };
 use window::Window;
-
-/// As far back as deflate can look.
-const WINDOW: usize = 32 << 10;
 
 const NO_LITLEN: &str = invalid!("no such literal or length");
 const NO_DIST: &str = invalid!("no such distance");
@@ -54,6 +52,8 @@ const LENGTHS_ORDER: [u8; LENGTHS_SYMBOLS] =
 /// Where in the stream the decoder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// So many bits before the first block, which are not its own.
+    Inside(u32),
     /// Before a block.
     Header,
     /// Before the lengths of a stored block.
@@ -116,6 +116,15 @@ pub struct Inflater {
     end: u64,
     reach: usize,
     blocks: Option<Vec<Block>>,
+    marks: Option<Marks>,
+}
+
+/// Checkpoints that are noted on the way.
+struct Marks {
+    every: u64,
+    /// Byte of this stream's output at which the next one is due.
+    due: u64,
+    made: Vec<Checkpoint>,
 }
 
 impl Inflater {
@@ -137,7 +146,16 @@ impl Inflater {
             end: 0,
             reach: 0,
             blocks: None,
+            marks: None,
         }
+    }
+
+    /// At a block that begins behind so many bits, 7 at most, of the first byte, with the bytes that it may refer to.
+    pub(super) fn resume(bits: u32, window: &[u8]) -> Inflater {
+        let mut inflater = Inflater::new();
+        inflater.state = State::Inside(bits & 7);
+        inflater.window.keep(window);
+        inflater
     }
 
     /// From the first bit of the last block's header to behind its last bit, once the stream is over.
@@ -149,6 +167,12 @@ impl Inflater {
     fn step(&mut self, bits: &mut Bits<'_>, output: &mut Output<'_>) -> Result<Wait, &'static str> {
         loop {
             match self.state {
+                State::Inside(n) => {
+                    if bits.take(n).is_none() {
+                        return Ok(Wait::Input);
+                    }
+                    self.state = State::Header;
+                }
                 State::Header => {
                     if self.last {
                         self.state = State::Done;
@@ -159,6 +183,7 @@ impl Inflater {
                     self.reach = 0;
                     output.forget_reach();
                     let Some(header) = bits.take(3) else { return Ok(Wait::Input) };
+                    self.mark(output);
                     self.last = header & 1 != 0;
                     self.state = match header >> 1 {
                         0 => State::StoredLength,
@@ -357,6 +382,17 @@ impl Inflater {
         Ok(None)
     }
 
+    /// Notes a checkpoint before the block that begins, if one is due.
+    fn mark(&mut self, output: &Output<'_>) {
+        let (bit, byte) = self.begin;
+        let Some(marks) = self.marks.as_mut().filter(|marks| byte >= marks.due) else { return };
+        let own = output.bytes.get(output.at.saturating_sub(WINDOW)..output.at).unwrap_or_default();
+        let before = output.history;
+        let before = before.get(before.len().saturating_sub(WINDOW - own.len())..).unwrap_or_default();
+        marks.made.push(Checkpoint { bit, byte, window: [before, own].concat() });
+        marks.due = byte.saturating_add(marks.every);
+    }
+
     /// Where in the stream the bits are.
     fn bit(&self, bits: &Bits<'_>) -> u64 {
         (self.taken + bits.at as u64).saturating_mul(8).saturating_sub(u64::from(bits.count))
@@ -408,6 +444,10 @@ impl Inflate for Inflater {
         self.held = (0, 0);
         self.last = false;
         self.window.clear();
+        if let Some(marks) = &mut self.marks {
+            marks.made.clear();
+            marks.due = marks.due.saturating_sub(self.given);
+        }
         (self.taken, self.given) = (0, 0);
         if let Some(blocks) = &mut self.blocks {
             blocks.clear();
@@ -422,6 +462,17 @@ impl Inflate for Inflater {
     fn take_blocks(&mut self, to: &mut Vec<Block>) {
         if let Some(blocks) = &mut self.blocks {
             to.append(blocks);
+        }
+    }
+
+    fn note_checkpoints(&mut self, every: u64) -> bool {
+        self.marks = Some(Marks { every, due: every, made: Vec::new() });
+        true
+    }
+
+    fn take_checkpoints(&mut self, to: &mut Vec<Checkpoint>) {
+        if let Some(marks) = &mut self.marks {
+            to.append(&mut marks.made);
         }
     }
 }
