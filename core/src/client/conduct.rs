@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::event::{Event, Output, Warning};
 use super::exchange::{About, Exchange, Key, Owner, Phase, Target, kept_fields, with_fields};
 use super::machine::Client;
+use super::push::Errand;
 use super::request::{BodyPlan, Failure, Flow};
 use super::{ExchangeId, JobId};
 use crate::error::{Error, ErrorKind, Misuse, Place, Result};
@@ -68,6 +69,7 @@ impl Client {
                 self.unsatisfied(key, &head);
                 BodyPlan::Discard
             }
+            404 | 413 | 416 if self.is_disordered(key, head.status) => BodyPlan::Discard,
             408 | 425 | 429 | 500 | 502..=504 | 506..=599 => self.transient(key, &url, &head, method),
             0..=199 => {
                 self.retry(key, protocol(&url, "a response of no final status").into(), None);
@@ -76,6 +78,14 @@ impl Client {
             _ => self.refused(key, &head),
         };
         Ok(plan)
+    }
+
+    /// Whether this status of an upload says that its bytes are elsewhere than we think; then that has been seen to.
+    fn is_disordered(&mut self, key: Key, status: u16) -> bool {
+        match self.exchanges.get(&key).map(|exchange| exchange.owner) {
+            Some(Owner::Push(job, Errand::Upload(at))) => self.upload_disordered(job, at, key, status),
+            _ => false,
+        }
     }
 
     fn redirected(&mut self, key: Key, url: &Url, head: &Head<'_>) -> BodyPlan {
@@ -89,7 +99,9 @@ impl Client {
     fn follow(&mut self, key: Key, url: &Url, head: &Head<'_>) -> Result<()> {
         let Some(exchange) = self.exchanges.get(&key) else { return Ok(()) };
         let registry = exchange.registry.clone();
-        if !exchange.method.is_safe() {
+        // 307 and 308 keep method and body (RFC 9110 §15.4), and bodies can be sent again.
+        let keeps_method = matches!(head.status, 307 | 308) && matches!(exchange.owner, Owner::Push(..));
+        if !exchange.method.is_safe() && !keeps_method {
             return Err(protocol(url, "a redirect of a request that is not to be repeated elsewhere").into());
         }
         let Some(location) = head.headers.text("location") else {
@@ -179,6 +191,29 @@ impl Client {
             classify(status, &body, fields, &asked)
         });
         self.park(key);
+        if let Owner::Push(job, errand) = owner {
+            match errand {
+                Errand::Upload(at) if self.upload_is_looked_for(job, at) => {
+                    return self.not_there(job, at, key);
+                }
+                Errand::Look(at) => return self.paper_absent(job, at, key),
+                Errand::ReadTag(at) if matches!(kind, ErrorKind::NotFound { .. }) => {
+                    return self.no_referrers(job, at, key);
+                }
+                _ => {}
+            }
+        }
+        if let Owner::Referrers(job) = owner
+            && matches!(
+                kind,
+                ErrorKind::NotFound { .. }
+                    | ErrorKind::UnsupportedOperation { .. }
+                    | ErrorKind::RequestRefused { .. }
+                    | ErrorKind::InvalidReference { .. }
+            )
+        {
+            return self.referrers_missing(job, key);
+        }
         if exchange_method(self.exchanges.get(&key)) == Some(Method::Head) {
             return self.head_refused(key, at_url(kind.into(), &url));
         }
@@ -195,7 +230,21 @@ impl Client {
         let (cap, limit) = match owner {
             Owner::Token(_) => (limits.token_bytes, "token_bytes"),
             Owner::List(_) => (limits.list_page_bytes, "list_page_bytes"),
-            Owner::Top(_) => (limits.document_bytes, "document_bytes"),
+            Owner::Top(_) | Owner::Referrers(_) | Owner::Push(_, Errand::ReadTag(_)) => {
+                (limits.document_bytes, "document_bytes")
+            }
+            Owner::Push(job, Errand::Upload(at)) => {
+                self.upload_answered(job, at, key, url, head);
+                return BodyPlan::Discard;
+            }
+            Owner::Push(job, errand) => {
+                self.paper_answered(job, errand, key, url, head);
+                return BodyPlan::Discard;
+            }
+            Owner::Delete(job) => {
+                self.deleted(job, key);
+                return BodyPlan::Discard;
+            }
             Owner::Blob(blob) => match self.blobs.get(&blob) {
                 Some(blob) if blob.document => {
                     (blob.size.unwrap_or(u64::MAX).min(limits.document_bytes), "document_bytes")
@@ -238,7 +287,7 @@ impl Client {
             return BodyPlan::Discard;
         }
         let next = match owner {
-            Owner::List(_) => match link::next(&head.headers, url) {
+            Owner::List(_) | Owner::Referrers(_) => match link::next(&head.headers, url) {
                 Ok(next) => next,
                 Err(error) => {
                     self.park(key);
@@ -347,7 +396,11 @@ impl Client {
                     Owner::List(job) => self.page_arrived(job, key, &bytes, about, &url),
                     Owner::Top(job) => self.top_arrived(job, key, &bytes, &about, &url),
                     Owner::Blob(blob) => self.document_arrived(blob, key, &bytes, &about, &url),
-                    Owner::Check(_) => {}
+                    Owner::Referrers(job) => self.referrers_page(job, key, &bytes, &about, &url),
+                    Owner::Push(job, Errand::ReadTag(at)) => {
+                        self.referrers_arrived(job, at, key, &bytes, &about, &url);
+                    }
+                    Owner::Check(_) | Owner::Push(..) | Owner::Delete(_) => {}
                 }
                 Ok(())
             }
@@ -474,6 +527,9 @@ impl Client {
             Ok(url) => host(&url),
             Err(_) => String::new(),
         };
+        if let Some(Owner::Push(job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner) {
+            self.upload_retried(job, at, key);
+        }
         self.event(Event::Retrying { blob, host, attempt, delay, reason: error });
         self.pause(key, until);
         Some(until)
@@ -482,8 +538,15 @@ impl Client {
     /// The end of an exchange: its owner decides what that means.
     pub(super) fn exchange_failed(&mut self, key: Key, error: Error) {
         self.park(key);
+        if let Some(Owner::Push(job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner)
+            && self.upload_refused(job, at, key, &error)
+        {
+            return;
+        }
         let Some(exchange) = self.exchanges.remove(&key) else { return };
         match exchange.owner {
+            Owner::Push(job, errand) => self.errand_failed(job, errand, error),
+            Owner::Delete(job) | Owner::Referrers(job) => self.fail(job, error),
             Owner::Token(id) => self.token_failed(id, &error),
             Owner::Blob(blob) => self.source_failed(blob, error),
             Owner::Top(job) | Owner::List(job) | Owner::Check(job) => self.fail(job, error),
@@ -531,7 +594,12 @@ impl Client {
     /// The jobs that an exchange works for.
     fn jobs_of(&self, owner: Owner) -> Vec<JobId> {
         match owner {
-            Owner::Top(job) | Owner::List(job) | Owner::Check(job) => [job].to_vec(),
+            Owner::Top(job)
+            | Owner::List(job)
+            | Owner::Check(job)
+            | Owner::Push(job, _)
+            | Owner::Delete(job)
+            | Owner::Referrers(job) => [job].to_vec(),
             Owner::Blob(blob) => self.blobs.get(&blob).map_or_else(Vec::new, |blob| blob.jobs.clone()),
             Owner::Token(_) => Vec::new(),
         }
@@ -549,7 +617,8 @@ impl Client {
 
     /// The registry's own `Warning: 299 - "…"` fields (distribution-spec, Warnings).
     fn warn_registry(&mut self, owner: Owner, registry: &str, head: &Head<'_>) {
-        if !head.headers.has("warning") || !matches!(owner, Owner::Top(_) | Owner::Blob(_)) {
+        if !head.headers.has("warning") || !matches!(owner, Owner::Top(_) | Owner::Blob(_) | Owner::Push(..))
+        {
             return;
         }
         let mut texts = Vec::new();

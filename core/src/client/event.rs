@@ -76,6 +76,27 @@ pub enum Event {
         /// Whether the machine reads it too (manifest, index, config): `skip` is no answer then, `supply` is.
         document: bool,
     },
+    /// Bytes of this blob are going to be asked for, by [`RequestBody::Source`](super::RequestBody::Source) with this
+    /// name. A host that does not have them says so by `handle_source_failure`.
+    Source {
+        /// Whose.
+        job: JobId,
+        /// Its name from here on.
+        blob: BlobId,
+        /// What it is.
+        descriptor: Descriptor,
+    },
+    /// A blob is at the registry that the job pushes to.
+    Placed {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        blob: BlobId,
+        /// What it is.
+        descriptor: Descriptor,
+        /// How it came there.
+        how: Placed,
+    },
     /// A document arrived and its digest held: the host keeps these bytes under this digest. It need not have been
     /// asked for by `Need`: what a tag names, and content that a descriptor embeds (`data`, a layer's too), come so.
     Document {
@@ -166,6 +187,18 @@ pub enum Event {
     Finished(JobId, Result<Outcome, Error>),
 }
 
+/// How a blob came to a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placed {
+    /// It was there.
+    Present,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
 /// A page of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -224,11 +257,35 @@ pub enum Outcome {
         /// How many.
         names: u64,
     },
+    /// Of a push or a copy.
+    Pushed(Pushed),
+    /// Of a deletion.
+    Deleted,
+    /// Of the question who refers to something: the manifests that do, as their list has them.
+    Referrers(Vec<Descriptor>),
     /// Of a check of credentials.
     Checked {
         /// Whether the registry took credentials (it may want none).
         authenticated: bool,
     },
+}
+
+/// What a push or copy came to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pushed {
+    /// The document that was pushed.
+    pub top: Descriptor,
+    /// The tags that name it now.
+    pub tags: Vec<String>,
+    /// Blobs that were sent.
+    pub sent: u64,
+    /// Bytes of those.
+    pub sent_bytes: u64,
+    /// Blobs that the registry took from another repository.
+    pub mounted: u64,
+    /// Blobs and documents that were there.
+    pub present: u64,
 }
 
 /// What a pull came to.

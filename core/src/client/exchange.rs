@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::hosts::Class;
+use super::push::Errand;
 use super::queue::Lane;
 use super::request::RequestBody;
 use super::{BlobId, CredentialsId, ExchangeId, JobId};
@@ -33,6 +34,12 @@ pub(super) enum Owner {
     Top(JobId),
     List(JobId),
     Check(JobId),
+    /// A part of a push.
+    Push(JobId, Errand),
+    /// Something that is to be deleted.
+    Delete(JobId),
+    /// Who refers to something.
+    Referrers(JobId),
 }
 
 /// Where the request goes first.

@@ -13,14 +13,17 @@ use super::exchange::{Exchange, Key, Owner, Phase};
 use super::hosts::Hosts;
 use super::list::{List, Subject};
 use super::pull::Pull;
+use super::push::Push;
 use super::queue::Queue;
+use super::referrers::Referrers;
 use super::{
     BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress,
-    PullOptions, SinkFailure,
+    PullOptions, PushOptions, ReferrersOptions, SinkFailure,
 };
 use crate::digest::{Digest, HashState, Hasher};
 use crate::error::{Error, ErrorKind, Misuse};
 use crate::http::{Head, Scope, Secret};
+use crate::image::Descriptor;
 use crate::reference::Reference;
 use crate::time::Millis;
 
@@ -73,6 +76,9 @@ pub(super) struct Job {
 pub(super) enum Work {
     Pull(Box<Pull>),
     List(List),
+    Push(Box<Push>),
+    Referrers(Box<Referrers>),
+    Delete,
     Check,
 }
 
@@ -121,6 +127,70 @@ impl Client {
             Work::Pull(Box::new(Pull::new(reference, PullOptions::default()))),
         );
         self.begin_blob(job);
+        self.pump();
+        job
+    }
+
+    /// Starts a push: what hangs below `top`, which the host has, and then `top` itself, under the reference's tag and those
+    /// of the options; without any under its digest alone. Documents are asked for by [`Event::Need`] (answered by
+    /// [`Client::supply`]), blobs are named by [`Event::Source`].
+    ///
+    /// The registry ends with the whole image, or with none of its tags moved.
+    pub fn push(&mut self, now: Millis, to: &Reference, top: &Descriptor, options: PushOptions) -> JobId {
+        self.start_push(now, to, None, top, options)
+    }
+
+    /// Starts a copy from one registry to another, or within one: a push of what another registry has. Documents and blobs
+    /// that the target lacks are asked for by [`Event::Need`] as a pull does; blobs of one registry are mounted. Whoever
+    /// answers `fetch` for a blob may hand on its bytes while they come.
+    pub fn copy(
+        &mut self,
+        now: Millis,
+        from: &Reference,
+        to: &Reference,
+        top: &Descriptor,
+        options: PushOptions,
+    ) -> JobId {
+        self.start_push(now, to, Some(from), top, options)
+    }
+
+    fn start_push(
+        &mut self,
+        now: Millis,
+        to: &Reference,
+        from: Option<&Reference>,
+        top: &Descriptor,
+        options: PushOptions,
+    ) -> JobId {
+        self.advance(now);
+        let push = Push::new(to, from, top, options);
+        let job = self.add_job(to.familiar(), Work::Push(Box::new(push)));
+        self.begin_push(job);
+        self.pump();
+        job
+    }
+
+    /// Starts to delete what the reference names: its digest if it has one, else its tag.
+    pub fn delete(&mut self, now: Millis, reference: &Reference) -> JobId {
+        self.advance(now);
+        let job = self.add_job(reference.familiar(), Work::Delete);
+        self.ask_deletion(job, reference, false);
+        self.pump();
+        job
+    }
+
+    /// Starts to ask who refers to the manifest of this digest (distribution-spec, "Listing Referrers").
+    pub fn referrers(
+        &mut self,
+        now: Millis,
+        repository: &Reference,
+        digest: Digest,
+        options: ReferrersOptions,
+    ) -> JobId {
+        self.advance(now);
+        let referrers = Referrers::new(repository, digest, options);
+        let job = self.add_job(repository.name(), Work::Referrers(Box::new(referrers)));
+        self.ask_referrers(job, None);
         self.pump();
         job
     }
@@ -270,6 +340,19 @@ impl Client {
         self.advance(now);
         self.known(blob)?;
         self.sink_failed(blob, failure, detail);
+        self.pump();
+        Ok(())
+    }
+
+    /// The host cannot read a blob that is to be sent ([`Event::Source`]): the jobs that send it end so.
+    ///
+    /// # Errors
+    /// [`Misuse`] for an id that was never given out.
+    #[allow(clippy::needless_pass_by_value)] // The host is done with it.
+    pub fn handle_source_failure(&mut self, now: Millis, blob: BlobId, error: Error) -> Result<(), Misuse> {
+        self.advance(now);
+        self.known(blob)?;
+        self.source_lost(blob, &error);
         self.pump();
         Ok(())
     }
@@ -501,7 +584,12 @@ impl Client {
             self.drop_blob(id);
         }
         let is_own = |exchange: &Exchange| match exchange.owner {
-            Owner::Top(other) | Owner::List(other) | Owner::Check(other) => other == job,
+            Owner::Top(other)
+            | Owner::List(other)
+            | Owner::Check(other)
+            | Owner::Push(other, _)
+            | Owner::Delete(other)
+            | Owner::Referrers(other) => other == job,
             Owner::Blob(_) | Owner::Token(_) => false,
         };
         let own: Vec<Key> =

@@ -115,6 +115,7 @@ mod blob;
 mod choose;
 mod conduct;
 mod config;
+mod delete;
 mod event;
 mod exchange;
 mod hosts;
@@ -123,18 +124,23 @@ mod machine;
 mod options;
 mod payload;
 mod pull;
+mod push;
 mod queue;
+mod referrers;
 mod request;
 mod schedule;
 mod tokens;
+mod upload;
 
 pub use auth::Credentials;
 pub use config::{
     Config, HeaderVisibility, HostProfile, Parallel, RegistrySettings, Retries, Timeouts, Transport,
 };
-pub use event::{Event, Listed, Outcome, Output, Progress, Pulled, PulledImage, SharedBytes, Warning};
+pub use event::{
+    Event, Listed, Outcome, Output, Placed, Progress, Pulled, PulledImage, Pushed, SharedBytes, Warning,
+};
 pub use machine::Client;
-pub use options::{Depth, ListOptions, PlatformChoice, PullOptions};
+pub use options::{Depth, ListOptions, PlatformChoice, PullOptions, PushOptions, ReferrersOptions};
 pub use request::{BodyPlan, Failure, Flow, Reach, Request, RequestBody, SinkFailure, Store, Tls};
 
 macro_rules! ids {
@@ -160,7 +166,7 @@ macro_rules! ids {
 ids! {
     /// One HTTP request and its response. Never reused.
     ExchangeId,
-    /// One pull, list, ….
+    /// One pull, push, list, ….
     JobId,
     /// One digest that jobs want; jobs that want the same share it.
     BlobId,

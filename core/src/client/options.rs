@@ -1,5 +1,6 @@
 //! What a job is asked to do.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::media_type::MediaType;
@@ -53,6 +54,22 @@ pub enum Depth {
     Layers,
 }
 
+/// How a push or a copy goes about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushOptions {
+    /// Tags beside the reference's own.
+    pub tags: Vec<String>,
+    /// Repositories of the same registry that may have the blobs (distribution-spec, "Mounting a blob from another
+    /// repository"), the likeliest first. A copy within one registry asks its source by itself.
+    pub mount_from: Vec<String>,
+    /// Bytes of a chunk; `None` sends each blob in one request, as most registries like it best.
+    pub chunk: Option<u64>,
+    /// Whether layers that may not be distributed are sent.
+    pub foreign_layers: bool,
+    /// Whether everything is sent whatever the registry says that it has.
+    pub force: bool,
+}
+
 /// How a list goes about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListOptions {
@@ -60,4 +77,11 @@ pub struct ListOptions {
     pub page: Option<u32>,
     /// Entries after which to stop.
     pub most: Option<u64>,
+}
+
+/// How the question who refers to a manifest goes about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferrersOptions {
+    /// Only artifacts of this type.
+    pub artifact_type: Option<String>,
 }

@@ -345,5 +345,6 @@ impl Client {
         }
         blob.position = 0;
         self.event(Event::BlobRewound { blob: id, to: 0, reason });
+        self.sources_rewound(id);
     }
 }

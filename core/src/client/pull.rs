@@ -328,6 +328,9 @@ impl Client {
         content: Option<&Content>,
         size: u64,
     ) {
+        if self.push_of(job).is_some() {
+            return self.push_got(job, id, content);
+        }
         let Some(pull) = self.pull_of(job) else { return };
         let uses = pull.wants.remove(&id).unwrap_or_default();
         pull.documents =

@@ -13,6 +13,8 @@ use crate::reference::Reference;
 
 mod accounts;
 mod images;
+mod intake;
+mod pushes;
 mod registry;
 mod schedules;
 mod transcripts;

@@ -38,7 +38,7 @@ impl Reply {
         self
     }
 
-    fn error(status: u16, code: &str) -> Reply {
+    pub(super) fn error(status: u16, code: &str) -> Reply {
         let body = format!(r#"{{"errors":[{{"code":"{code}","message":"no","detail":null}}]}}"#);
         Reply::new(status, body).with("Content-Type", "application/json")
     }
@@ -98,6 +98,8 @@ pub(super) struct Registry {
     /// `METHOD host/path` of each request.
     pub(super) log: Vec<String>,
     pub(super) token_requests: u64,
+    /// What it takes; a registry that pulls only has none.
+    pub(super) intake: Option<super::intake::Intake>,
 }
 
 impl Registry {
@@ -126,8 +128,8 @@ impl Registry {
         self.log.iter().filter(|line| line.starts_with(start)).count()
     }
 
-    /// Answers one request; panics where the client does what no client may.
-    pub(super) fn answer(&mut self, now: u64, request: &Request) -> Reply {
+    /// Answers one request; panics where the client does what no client may. The body may have broken off.
+    pub(super) fn answer(&mut self, now: u64, request: &Request, body: &[u8]) -> Reply {
         self.requests += 1;
         let url = &request.url;
         self.log.push(format!("{} {}{}", request.method, url.host(), url.path()));
@@ -139,18 +141,23 @@ impl Registry {
             return if self.requests.is_multiple_of(2) { reply.with("Retry-After", "3") } else { reply };
         }
         match url.host() {
-            HOST | "localhost" => self.registry(now, request),
+            HOST | "localhost" => self.registry(now, request, body),
             AUTH => self.token(now, request),
             CDN => self.store(now, request),
             other => panic!("a request to {other}"),
         }
     }
 
-    fn registry(&mut self, now: u64, request: &Request) -> Reply {
+    fn registry(&mut self, now: u64, request: &Request, body: &[u8]) -> Reply {
         assert_eq!(request.reach, Reach::Any);
         assert_eq!(request.url.is_https(), !self.manners.plain, "{:?}", request.url);
         if let Some(refusal) = self.authorize(now, request) {
             return refusal;
+        }
+        if self.intake.is_some()
+            && let Some(reply) = super::intake::answer(self, request, body)
+        {
+            return reply;
         }
         let path = request.url.path().to_string();
         if path == "/v2/" {
@@ -274,6 +281,11 @@ impl Registry {
 
     fn blob(&self, request: &Request, digest: Digest) -> Reply {
         let bytes = self.blobs.get(&digest).unwrap();
+        if request.method == Method::Head {
+            let mut reply = Reply::new(200, bytes.clone()).with("Docker-Content-Digest", digest);
+            reply.body.clear();
+            return reply;
+        }
         let size = bytes.len() as u64;
         let range = request.headers.one("range").filter(|_| self.manners.ranges);
         let Some(range) = range else { return Reply::new(200, bytes.clone()) };

@@ -171,6 +171,7 @@ fn show(event: Event) -> String {
                 Ok(Outcome::Listed { names }) => format!("listed {names}"),
                 Ok(Outcome::Checked { authenticated }) => format!("checked {authenticated}"),
                 Err(error) => error.code().to_string(),
+                Ok(other) => panic!("no transcript is of this: {other:?}"),
             };
             format!("finished {} {end}", job.number())
         }

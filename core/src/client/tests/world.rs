@@ -10,7 +10,7 @@ use std::vec::Vec;
 use super::registry::{Registry, Reply};
 use crate::client::{
     BlobId, BodyPlan, Client, Credentials, Event, ExchangeId, Failure, Flow, JobId, Outcome, Output, Request,
-    SinkFailure, Warning,
+    RequestBody, SinkFailure, Warning,
 };
 use crate::digest::{Digest, Hasher};
 use crate::error::Error;
@@ -61,6 +61,10 @@ pub(super) enum Fault {
     WrongRange,
     /// A status of trouble.
     Status(u16),
+    /// The connection breaks after so many bytes of the request's body.
+    Sent(usize),
+    /// The whole request arrives, and its response does not.
+    Lost,
 }
 
 struct Flight {
@@ -135,6 +139,8 @@ pub(super) struct World {
     reached: BTreeSet<String>,
     pub(super) steps: u64,
     pub(super) sink_fails_at: Option<usize>,
+    /// Blobs that may be sent.
+    offered: BTreeMap<BlobId, Digest>,
     /// Overrides the registry for URLs that hold the text.
     pub(super) canned: Vec<(&'static str, Canned)>,
 }
@@ -169,6 +175,7 @@ impl World {
             reached: BTreeSet::new(),
             steps: 0,
             sink_fails_at: None,
+            offered: BTreeMap::new(),
             canned: Vec::new(),
         }
     }
@@ -250,7 +257,27 @@ impl World {
         }
         let is_scripted = fault != Fault::None;
         let mut reply = None;
-        if matches!(fault, Fault::Connect(_)) {
+        let body = self.body(&request);
+        // What breaks a request has to be known before the registry sees it.
+        if fault == Fault::None
+            && self.registry.intake.is_some()
+            && !request.method.is_safe()
+            && self.reached.contains(request.url.host())
+            && self.faults < self.style.most_faults
+            && self.dice.once_in(self.style.fault_every)
+        {
+            self.faults += 1;
+            fault = match self.dice.below(3) {
+                0 => Fault::Lost,
+                _ => Fault::Sent(self.dice.below(body.len() as u64 + 1) as usize),
+            };
+            self.note(format!("fault {fault:?}"));
+        }
+        if matches!(fault, Fault::Connect(_) | Fault::Sent(_)) {
+            if let Fault::Sent(end) = fault {
+                let sent = &body[..end.min(body.len())];
+                self.registry.broken(&request, sent);
+            }
             reply = Some(Reply::new(200, "nobody sees this"));
         }
         for (text, canned) in &mut self.canned {
@@ -258,7 +285,7 @@ impl World {
                 reply = canned(&request);
             }
         }
-        let reply = reply.unwrap_or_else(|| self.registry.answer(self.now, &request));
+        let reply = reply.unwrap_or_else(|| self.registry.answer(self.now, &request, &body));
         if fault == Fault::None
             && self.faults < self.style.most_faults
             && self.dice.once_in(self.style.fault_every)
@@ -303,6 +330,20 @@ impl World {
             skip: 0,
             plan: Plan::Head,
         });
+    }
+
+    /// The bytes of a request's body; of a source, all that the host will ever have of it.
+    fn body(&self, request: &Request) -> Vec<u8> {
+        match &request.body {
+            RequestBody::Empty => Vec::new(),
+            RequestBody::Bytes(bytes) => bytes.clone(),
+            RequestBody::Source { blob, offset, len } => {
+                let digest = self.offered.get(blob).expect("a source that nobody has named");
+                let whole = self.have.get(digest).or_else(|| self.registry.blobs_of_the_source().get(digest));
+                let whole = whole.expect("a source that nobody has");
+                whole[*offset as usize..(*offset + *len) as usize].to_vec()
+            }
+        }
     }
 
     fn random_fault(&mut self, reply: &Reply, request: &Request) -> Fault {
@@ -367,8 +408,12 @@ impl World {
         let now = self.millis();
         let flight = &mut self.flights[at];
         let id = flight.id;
-        if let (Fault::Connect(failure), Plan::Head) = (&flight.fault, &flight.plan) {
-            let failure = *failure;
+        let failure = match &flight.fault {
+            Fault::Connect(failure) => Some(*failure),
+            Fault::Sent(_) | Fault::Lost => Some(Failure::Broken),
+            _ => None,
+        };
+        if let (Some(failure), Plan::Head) = (failure, &flight.plan) {
             self.end_flight(at);
             self.note(format!("failed {id:?} {failure:?}"));
             return self.client.handle_failure(now, id, failure, "no").unwrap();
@@ -502,6 +547,7 @@ impl World {
         match &event {
             Event::Need { blob, descriptor, document, .. } => {
                 self.needs.insert(*blob, descriptor.clone());
+                self.offered.insert(*blob, descriptor.digest);
                 let digest = descriptor.digest;
                 match self.have.get(&digest).cloned() {
                     Some(bytes) if *document => {
@@ -524,6 +570,9 @@ impl World {
                 assert!(
                     self.client.fetch(now, *blob, 0, None).is_err() || self.client.progress(*blob).is_none()
                 );
+            }
+            Event::Source { blob, descriptor, .. } => {
+                self.offered.insert(*blob, descriptor.digest);
             }
             Event::Document { descriptor, bytes, .. } => {
                 assert_eq!(descriptor.size, bytes.len() as u64);
