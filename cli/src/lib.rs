@@ -2,6 +2,7 @@
 //! gives them a command line.
 
 mod at;
+pub mod blob_file;
 pub mod cmd;
 pub mod codec;
 pub mod console;

@@ -144,6 +144,11 @@ impl Arriving {
         Arriving { arrivals, store, over }
     }
 
+    /// Where a blob is, or would be.
+    pub(super) fn blob_path(&self, digest: &Digest) -> std::path::PathBuf {
+        self.store.blob_path(digest)
+    }
+
     /// Looks where a blob of this size is to be read.
     pub(crate) fn find(&self, digest: &Digest, size: u64) -> Found {
         // Before all else: what comes between this and the rest is there when the rest is looked at.

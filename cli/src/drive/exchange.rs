@@ -15,6 +15,7 @@ use wharfie_core::digest::Hasher;
 use super::failure::Trouble;
 use super::machine::Input;
 use super::network::Network;
+use super::outgoing::Outgoing;
 use super::sink::{Refusal, Sink};
 use super::trace::Trace;
 
@@ -48,6 +49,8 @@ pub(super) enum Plan {
 pub(super) struct Exchange {
     pub(super) id: ExchangeId,
     pub(super) request: Request,
+    /// What it sends of a blob.
+    pub(super) source: Option<Outgoing>,
     pub(super) network: Arc<Network>,
     pub(super) inbox: UnboundedSender<Input>,
     pub(super) live: Arc<Live>,
@@ -68,12 +71,13 @@ enum End {
 
 impl Exchange {
     /// Runs it until it ends, or `stop` resolves.
-    pub(super) async fn run(self, mut stop: oneshot::Receiver<()>) {
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         self.trace.request(&self.request);
+        let source = self.source.take();
         let sent = tokio::select! {
             biased;
             _ = &mut stop => return,
-            sent = self.network.send(&self.request) => sent,
+            sent = self.network.send(&self.request, source) => sent,
         };
         let response = match sent {
             Ok(response) => response,

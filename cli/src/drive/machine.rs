@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use wharfie_core::client::{
     self, BlobId, BodyPlan, Client, Credentials, CredentialsId, Event, ExchangeId, Failure, Flow, JobId,
-    ListOptions, Outcome, Output, SinkFailure,
+    ListOptions, Outcome, Output, Placed, PushOptions, ReferrersOptions, Request, RequestBody, SinkFailure,
 };
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{ErrorKind, Misuse, Result};
@@ -21,10 +21,11 @@ use wharfie_core::http::{Head, Headers};
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Error, Millis, Reference};
 
-use super::arrivals::{Arrivals, Over};
+use super::arrivals::{Arrivals, Arriving, Over};
 use super::exchange::{self, Exchange, Live, Plan};
 use super::network::Network;
 use super::observe::{CredentialSource, Observer, Transfer, TransferState};
+use super::outgoing::{Origin, Outgoing, Supply};
 use super::sink::Sink;
 use super::trace::Trace;
 use crate::store::{Claim, Store};
@@ -58,6 +59,10 @@ pub(super) enum Input {
     Failed { id: ExchangeId, failure: Failure, detail: String },
     /// A sink gave up.
     SinkFailed { blob: BlobId, failure: SinkFailure, detail: String },
+    /// Bytes of a request's body went out.
+    Sent { id: ExchangeId, len: u64 },
+    /// A blob that is to be sent cannot be read.
+    SourceFailed { blob: BlobId, error: Error },
     /// Whether somebody reads this body.
     Reading { id: ExchangeId, reading: bool },
     /// Another process is done with a blob, or gave it up.
@@ -87,6 +92,25 @@ pub(super) enum Task {
     Tags(Reference, ListOptions),
     Repositories(String, ListOptions),
     Check(String),
+    Push(Box<Errand>),
+    Delete(Reference),
+    Referrers(Reference, Digest, ReferrersOptions),
+}
+
+/// What is to be pushed or copied.
+pub(super) struct Errand {
+    pub(super) to: Reference,
+    pub(super) top: Descriptor,
+    pub(super) options: PushOptions,
+    pub(super) supplies: Supplies,
+}
+
+/// Where it comes from.
+pub(super) enum Supplies {
+    /// Another registry.
+    Registry(Reference),
+    /// This disk.
+    Local(Arc<dyn Supply>),
 }
 
 /// What a caller gets.
@@ -106,13 +130,29 @@ struct Running {
     replies: mpsc::Sender<Reply>,
     online: bool,
     over: Arc<Over>,
+    /// What a push sends, if that is on this disk.
+    supply: Option<Arc<dyn Supply>>,
+    /// Whether what it fetches is sent on.
+    copies: bool,
     /// What the machine said of what the job comes to; told when all writes before this one are done.
     described: Option<(client::Pulled, u64)>,
     /// What the machine said, once it has; told when all writes before this one are done.
     outcome: Option<(Result<Outcome>, u64)>,
 }
 
+/// A blob that goes up.
+struct Sending {
+    job: JobId,
+    digest: Digest,
+    size: u64,
+    origin: Origin,
+    /// How far the request that sends it has come.
+    position: u64,
+}
+
 struct Started {
+    /// What it sends, and from where on.
+    sends: Option<BlobId>,
     stop: oneshot::Sender<()>,
     live: Arc<Live>,
     /// The machine was told that nobody reads, since its task was at its sink.
@@ -166,6 +206,7 @@ pub(super) struct Machine {
     jobs: BTreeMap<JobId, Running>,
     exchanges: BTreeMap<ExchangeId, Started>,
     blobs: BTreeMap<BlobId, Blob>,
+    sending: BTreeMap<BlobId, Sending>,
     /// Blobs that were asked for in this drain.
     asked: Vec<Wanted>,
     /// Blobs that wait for their turn.
@@ -207,6 +248,7 @@ pub(super) fn run(parts: Parts) {
         jobs: BTreeMap::new(),
         exchanges: BTreeMap::new(),
         blobs: BTreeMap::new(),
+        sending: BTreeMap::new(),
         asked: Vec::new(),
         queue: VecDeque::new(),
         writing: BTreeSet::new(),
@@ -317,6 +359,11 @@ impl Machine {
             Input::SinkFailed { blob, failure, detail } => {
                 self.client.handle_sink_failure(now, blob, failure, &detail)
             }
+            Input::Sent { id, len } => {
+                self.sent(id, len);
+                self.client.handle_sent(now, id, len)
+            }
+            Input::SourceFailed { blob, error } => self.client.handle_source_failure(now, blob, error),
             Input::Reading { id, reading } => {
                 self.client.handle_reading(now, id, reading);
                 Ok(())
@@ -340,15 +387,35 @@ impl Machine {
 
     fn begin(&mut self, job: Job, replies: mpsc::Sender<Reply>) {
         let now = self.now();
+        let (mut supply, mut copies) = (None, false);
         let id = match job.task {
             Task::Pull(reference, options) => self.client.pull(now, &reference, options),
             Task::Blob(reference) => self.client.pull_blob(now, &reference),
             Task::Tags(repository, options) => self.client.tags(now, &repository, options),
             Task::Repositories(registry, options) => self.client.repositories(now, &registry, options),
             Task::Check(registry) => self.client.check(now, &registry),
+            Task::Delete(reference) => self.client.delete(now, &reference),
+            Task::Referrers(repository, digest, options) => {
+                self.client.referrers(now, &repository, digest, options)
+            }
+            Task::Push(errand) => {
+                let Errand { to, top, options, supplies } = *errand;
+                match supplies {
+                    Supplies::Local(found) => {
+                        supply = Some(found);
+                        self.client.push(now, &to, &top, options)
+                    }
+                    Supplies::Registry(from) => {
+                        copies = true;
+                        self.client.copy(now, &from, &to, &top, options)
+                    }
+                }
+            }
         };
         let Job { token, online, over, .. } = job;
-        self.jobs.insert(id, Running { token, replies, online, over, described: None, outcome: None });
+        let running =
+            Running { token, replies, online, over, supply, copies, described: None, outcome: None };
+        self.jobs.insert(id, running);
     }
 
     fn cancel_all(&mut self) {
@@ -420,10 +487,13 @@ impl Machine {
                 Output::Start { id, request } => {
                     let (stop, stopped) = oneshot::channel();
                     let live = Arc::new(Live::default());
-                    self.exchanges.insert(id, Started { stop, live: live.clone(), paused: false });
+                    let source = self.outgoing(id, &request);
+                    let sends = source.as_ref().map(|source| source.blob);
+                    self.exchanges.insert(id, Started { sends, stop, live: live.clone(), paused: false });
                     let exchange = Exchange {
                         id,
                         request,
+                        source,
                         network: self.network.clone(),
                         inbox: self.inbox.clone(),
                         live,
@@ -449,8 +519,10 @@ impl Machine {
         match event {
             Event::Need { job, blob, descriptor, document: true } => self.supply(job, blob, &descriptor),
             Event::Need { job, blob, descriptor, document: false } => {
+                self.relay(job, blob, &descriptor);
                 self.asked.push(Wanted { job, blob, descriptor });
             }
+            Event::Source { job, blob, descriptor } => self.send(job, blob, &descriptor),
             Event::Document { descriptor, bytes, .. } => {
                 let store = self.store.clone();
                 self.write(None, move || store.put_document(&descriptor.digest, &bytes));
@@ -461,6 +533,7 @@ impl Machine {
                 }
             }
             Event::BlobVerified { blob, size, .. } => self.verified(blob, size),
+            Event::Placed { blob, how, .. } => self.placed(blob, how),
             Event::NeedCredentials { id, registry, repository } => {
                 let (source, inbox) = (self.credentials.clone(), self.inbox.clone());
                 self.runtime.spawn_blocking(move || {
@@ -474,6 +547,7 @@ impl Machine {
                 }
             }
             Event::Finished(job, outcome) => {
+                self.sending.retain(|_, sending| sending.job != job);
                 if let Some(running) = self.jobs.get_mut(&job) {
                     running.outcome.get_or_insert((outcome, self.next_write));
                 }
@@ -485,6 +559,20 @@ impl Machine {
     /// A document that the machine wants to read.
     fn supply(&mut self, job: JobId, blob: BlobId, descriptor: &Descriptor) {
         let now = self.now();
+        if let Some(supply) = self.jobs.get(&job).and_then(|running| running.supply.clone()) {
+            let done = match supply.document(descriptor) {
+                Ok(Some(bytes)) => match Digest::of(descriptor.digest.algorithm(), &bytes) {
+                    actual if actual == descriptor.digest => self.client.supply(now, blob, &bytes),
+                    actual => {
+                        let error = ErrorKind::DigestMismatch { expected: descriptor.digest, actual };
+                        self.client.refuse(now, blob, Error::from(error).in_blob(descriptor.digest))
+                    }
+                },
+                Ok(None) => self.client.refuse(now, blob, missing(descriptor)),
+                Err(error) => self.client.refuse(now, blob, error.in_blob(descriptor.digest)),
+            };
+            return self.check(done);
+        }
         // One that has rotted is fetched again.
         let found = self.store.read_document(&descriptor.digest, self.document_bytes).ok().flatten();
         let done = match found {
@@ -493,6 +581,69 @@ impl Machine {
             None => self.client.refuse(now, blob, offline(&descriptor.digest)),
         };
         self.check(done);
+    }
+
+    /// A blob is going to be sent from this disk.
+    fn send(&mut self, job: JobId, blob: BlobId, descriptor: &Descriptor) {
+        let now = self.now();
+        let Some(supply) = self.jobs.get(&job).and_then(|running| running.supply.clone()) else { return };
+        let error = match supply.blob(descriptor) {
+            Ok(Some(file)) if file.len == descriptor.size => {
+                let Descriptor { digest, size, .. } = *descriptor;
+                let sending = Sending { job, digest, size, origin: Origin::File(file), position: 0 };
+                self.sending.insert(blob, sending);
+                return;
+            }
+            Ok(Some(file)) => {
+                let size = ErrorKind::SizeMismatch { expected: descriptor.size, actual: file.len };
+                Error::from(size).at_path(file.path.display().to_string())
+            }
+            Ok(None) => missing(descriptor),
+            Err(error) => error,
+        };
+        let done = self.client.handle_source_failure(now, blob, error.in_blob(descriptor.digest));
+        self.check(done);
+    }
+
+    /// A blob that comes from one registry goes on to another.
+    fn relay(&mut self, job: JobId, blob: BlobId, descriptor: &Descriptor) {
+        let Some(over) = self.jobs.get(&job).filter(|running| running.copies).map(|job| job.over.clone())
+        else {
+            return;
+        };
+        let Descriptor { digest, size, .. } = *descriptor;
+        let arriving = Arriving::new(self.arrivals.clone(), self.store.clone(), over);
+        let origin = Origin::Store(arriving, digest, size);
+        self.sending.insert(blob, Sending { job, digest, size, origin, position: 0 });
+    }
+
+    /// What an exchange sends of a blob, if it does.
+    fn outgoing(&mut self, id: ExchangeId, request: &Request) -> Option<Outgoing> {
+        let RequestBody::Source { blob, offset, len } = request.body else { return None };
+        let sending = self.sending.get_mut(&blob)?;
+        sending.position = offset;
+        let (origin, inbox) = (sending.origin.clone(), self.inbox.clone());
+        Some(Outgoing { id, blob, origin, offset, len, inbox })
+    }
+
+    /// Bytes of a blob went out.
+    fn sent(&mut self, id: ExchangeId, len: u64) {
+        let blob = self.exchanges.get(&id).and_then(|started| started.sends);
+        let Some(sending) = blob.and_then(|blob| self.sending.get_mut(&blob)) else { return };
+        sending.position = sending.position.saturating_add(len);
+        let Sending { digest, size, position, .. } = *sending;
+        let state = TransferState::Sending;
+        self.observer.transfer(&Transfer { digest, position, size: Some(size), state });
+    }
+
+    /// A blob is where it was to go.
+    fn placed(&mut self, blob: BlobId, how: Placed) {
+        let Some(sending) = self.sending.remove(&blob) else { return };
+        if how == Placed::Sent {
+            let Sending { digest, size, .. } = sending;
+            let (position, state) = (size, TransferState::Done);
+            self.observer.transfer(&Transfer { digest, position, size: Some(size), state });
+        }
     }
 
     fn is_online(&self, job: JobId) -> bool {
@@ -769,6 +920,11 @@ fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
 /// Bytes that a sink still takes.
 fn left(sink: &Sink) -> u64 {
     sink.size().saturating_sub(sink.position())
+}
+
+fn missing(descriptor: &Descriptor) -> Error {
+    let what = format!("{}, which the image names", descriptor.digest);
+    Error::from(ErrorKind::NotFound { what, detail: None }).in_blob(descriptor.digest)
 }
 
 fn offline(digest: &Digest) -> Error {

@@ -15,7 +15,9 @@ mod machine;
 mod network;
 mod observe;
 mod options;
+mod outgoing;
 mod pulling;
+mod pushing;
 mod sink;
 mod tls;
 mod trace;
@@ -43,6 +45,7 @@ pub(crate) use arrivals::{Found, Incoming, Reach};
 pub use cancel::Cancel;
 pub use observe::{CredentialSource, NoCredentials, Observer, Silent, Transfer, TransferState};
 pub use options::{NetworkOptions, PullOptions, When};
+pub use outgoing::Supply;
 pub use pulling::Pulling;
 
 /// Threads that exchanges share: enough to keep a fast network, the hash and the disk busy.

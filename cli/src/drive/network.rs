@@ -18,6 +18,7 @@ use wharfie_core::http::HostKind;
 
 use super::failure::{Trouble, Unreachable};
 use super::options::NetworkOptions;
+use super::outgoing::Outgoing;
 use super::tls::Trust;
 
 /// Bytes that one HTTP/2 stream, and all streams of a connection, may have under way unread.
@@ -50,7 +51,13 @@ impl Network {
     }
 
     /// Sends a request and answers with the head of its response.
-    pub(super) async fn send(&self, request: &Request) -> Result<reqwest::Response, Trouble> {
+    ///
+    /// `source` is the body of a request that sends a part of a blob.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        source: Option<Outgoing>,
+    ) -> Result<reqwest::Response, Trouble> {
         let kind = request.url.host_kind();
         if request.reach == Reach::NoLoopbackOrLinkLocal && is_near(kind) {
             return Err(Trouble::new(
@@ -76,9 +83,10 @@ impl Network {
         sent = match &request.body {
             RequestBody::Empty => sent,
             RequestBody::Bytes(bytes) => sent.body(bytes.clone()),
-            RequestBody::Source { .. } => {
-                return Err(Trouble::new(Failure::Unknown, "nothing is uploaded here"));
-            }
+            RequestBody::Source { .. } => match source {
+                Some(source) => sent.body(source.body()),
+                None => return Err(Trouble::new(Failure::Unknown, "the blob is not here")),
+            },
         };
         sent.send().await.map_err(Trouble::of)
     }
@@ -176,7 +184,7 @@ mod tests {
                 tls: Tls::Verify,
             };
             runtime.block_on(async {
-                let answer = tokio::time::timeout(Duration::from_secs(2), network.send(&request)).await;
+                let answer = tokio::time::timeout(Duration::from_secs(2), network.send(&request, None)).await;
                 answer.map(|sent| sent.map(drop).map_err(|trouble| trouble.failure))
             })
         };

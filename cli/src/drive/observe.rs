@@ -79,7 +79,9 @@ pub enum TransferState {
     Replaying,
     /// All bytes are there, and are checked and written down.
     Verifying,
-    /// It is in the store under its name.
+    /// Bytes go to a registry.
+    Sending,
+    /// It is where it was to go: in the store under its name, or at the registry.
     Done,
     /// It was given up; what came of it stays for the next run.
     Stopped,
