@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod arriving;
 mod interrupted;
+mod pushes;
 mod real;
 mod shared;
 mod world;
