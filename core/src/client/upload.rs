@@ -125,11 +125,11 @@ impl Client {
             return;
         }
         let step = if force { Step::Open { single: false } } else { Step::Check };
-        self.upload_step(job, at, step, None);
+        self.upload_step(job, at, &step, None);
     }
 
     /// Sends what this step asks for. A key is that of an exchange whose failures count on.
-    fn upload_step(&mut self, job: JobId, at: usize, step: Step, after: Option<Key>) {
+    fn upload_step(&mut self, job: JobId, at: usize, step: &Step, after: Option<Key>) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
         let Some(upload) = push.uploads.get_mut(at) else { return };
@@ -138,7 +138,7 @@ impl Client {
         let encoded = percent::encode_query_component(&digest.to_string());
         let mut scopes = alloc::vec![Scope::repository(&repository, ["pull", "push"])];
         let mut class = Class::Document;
-        let (method, target, body) = match &step {
+        let (method, target, body) = match step {
             Step::Check => {
                 let target = format!("/v2/{repository}/blobs/{digest}");
                 (Method::Head, Target::Registry(target), RequestBody::Empty)
@@ -189,11 +189,11 @@ impl Client {
         exchange.scopes = scopes;
         exchange.repository = Some(repository.clone());
         exchange.rank = (job.0, size);
-        exchange.what = match &step {
+        exchange.what = match step {
             Step::Check => format!("blob `{digest}` of `{repository}`"),
             _ => format!("an upload to `{repository}`"),
         };
-        if let Step::Send { from, to, last } = &step {
+        if let Step::Send { from, to, last } = step {
             exchange.headers.set("content-type", "application/octet-stream");
             // Of the whole in one piece it says nothing new, and some registries take it for a chunk.
             let is_whole = *last && *from == 0;
@@ -282,7 +282,7 @@ impl Client {
         let takes_single = !push.no_single_posts;
         let Some(upload) = push.uploads.get_mut(at) else { return };
         if let Some(from) = upload.mounts.pop() {
-            return self.upload_step(job, at, Step::Mount(from), Some(key));
+            return self.upload_step(job, at, &Step::Mount(from), Some(key));
         }
         if upload.place.is_some() {
             // A mount that came to nothing has opened one.
@@ -293,7 +293,7 @@ impl Client {
         let size = upload.descriptor.size;
         let step = Step::Open { single: takes_single && size > 0 && size <= SINGLE };
         self.need_source(job, at);
-        self.upload_step(job, at, step, Some(key));
+        self.upload_step(job, at, &step, Some(key));
     }
 
     /// An upload is open.
@@ -350,7 +350,7 @@ impl Client {
             // The last bytes may come with the end, but not every registry takes them there.
             Step::Send { from: received, to, last: received == size }
         };
-        self.upload_step(job, at, step, Some(key));
+        self.upload_step(job, at, &step, Some(key));
     }
 
     /// The upload is lost: another one, unless the bytes arrived after all.
@@ -372,7 +372,7 @@ impl Client {
             let error = Error::from(protocol(&url, "the registry loses uploads"));
             return self.exchange_failed(key, at_url(error.in_blob(digest), &url));
         }
-        self.upload_step(job, at, Step::Check, Some(key));
+        self.upload_step(job, at, &Step::Check, Some(key));
     }
 
     /// What went up is void: it begins anew.
@@ -399,7 +399,7 @@ impl Client {
                 if upload.sessions > MOST_SESSIONS {
                     return false;
                 }
-                self.upload_step(job, at, Step::Status, Some(key));
+                self.upload_step(job, at, &Step::Status, Some(key));
                 true
             }
             // Too much at once: in chunks then.
@@ -429,7 +429,7 @@ impl Client {
             }
             Step::Open { single: true } => {
                 self.no_single_posts(job);
-                self.upload_step(job, at, Step::Open { single: false }, Some(key));
+                self.upload_step(job, at, &Step::Open { single: false }, Some(key));
                 true
             }
             _ => false,

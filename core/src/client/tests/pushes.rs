@@ -232,8 +232,7 @@ fn a_broken_upload_goes_on_where_it_broke() {
 
     // The response of the last request is lost: the upload is gone, and the blob is there.
     let mut world = self::world(Intake::default(), Manners::default(), &made, 1, Style::default());
-    let wanted: &str = Box::leak(format!("/uploads/session-0?_state=0%2B&digest=sha256%3A").into_boxed_str());
-    world.script = [(wanted, Fault::Lost)].into();
+    world.script = [("/uploads/session-0?_state=0%2B&digest=sha256%3A", Fault::Lost)].into();
     let pushed = push(&mut world, &made, PushOptions::default()).unwrap();
     assert_eq!((pushed.sent, pushed.present), (4, 1));
     check(&world, &made);
