@@ -138,7 +138,7 @@ impl Outgoing {
         to: &Sender<io::Result<Bytes>>,
     ) -> Result<(), Stop> {
         let (mut at, end) = (self.offset, self.offset + self.len);
-        let there = BlobFile { path: arriving.blob_path(digest), offset: 0, len: size };
+        let there = BlobFile::range(arriving.blob_path(digest), 0, size);
         loop {
             if to.is_closed() {
                 return Err(Stop::Unwanted);

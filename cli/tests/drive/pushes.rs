@@ -8,13 +8,12 @@ use testbed::image::Layout as Made;
 use testbed::layer::{Compression, Layer, Meta};
 use testbed::registry::{Options, Registry};
 use testbed::tools;
-use wharfie::blob_file::BlobFile;
 use wharfie::drive::Supply;
 use wharfie::layout::Layout;
+use wharfie::origin::Supplied;
+use wharfie_core::Reference;
 use wharfie_core::client::PushOptions;
-use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
-use wharfie_core::{Limits, Reference};
 
 use super::world::{Host, noise};
 
@@ -36,20 +35,8 @@ fn make(folder: &Path) -> Descriptor {
     Layout::open(folder).unwrap().find(Some("t")).unwrap()
 }
 
-struct Local(Layout);
-
-impl Supply for Local {
-    fn document(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
-        self.0.document(&descriptor.digest, &Limits::default()).map(Some)
-    }
-
-    fn blob(&self, descriptor: &Descriptor) -> Result<Option<BlobFile>> {
-        Ok(BlobFile::whole(self.0.blob_path(&descriptor.digest)).ok())
-    }
-}
-
 fn supply(folder: &Path) -> Arc<dyn Supply> {
-    Arc::new(Local(Layout::open(folder).unwrap()))
+    Arc::new(Supplied(Arc::new(Layout::open(folder).unwrap())))
 }
 
 /// What another tool finds at the registry is what was pushed.
