@@ -127,6 +127,7 @@ mod pull;
 mod push;
 mod queue;
 mod referrers;
+mod referring;
 mod request;
 mod schedule;
 mod tokens;

@@ -2,21 +2,20 @@
 //! their index, and names last (distribution-spec, "Push").
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::blob::{Blob, Content, Source};
 use super::conduct::at_url;
 use super::event::{Event, Outcome, Pushed};
-use super::exchange::{About, Exchange, Key, Owner};
+use super::exchange::{Exchange, Key, Owner};
 use super::machine::Client;
 use super::options::PushOptions;
 use super::request::RequestBody;
 use super::upload::{MOST_MOUNTS, Step, Upload};
 use super::{BlobId, JobId};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::http::{Head, Method, Scope, Url};
 use crate::image::{Descriptor, Document, View};
 use crate::media_type::MediaType;
@@ -39,7 +38,7 @@ pub(super) enum Errand {
 
 /// Where one document stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Its bytes are awaited.
     Wanted,
     /// The registry is asked for it.
@@ -55,48 +54,25 @@ enum Stage {
 
 /// A manifest or index for the registry.
 #[derive(Debug)]
-struct Paper {
-    digest: Digest,
-    document: Option<Document>,
-    stage: Stage,
+pub(super) struct Paper {
+    pub(super) digest: Digest,
+    pub(super) document: Option<Document>,
+    pub(super) stage: Stage,
     /// How much below it is not there yet.
     waits: usize,
     /// Who waits for it.
     parents: Vec<usize>,
     /// Its subject's tag has been seen to.
-    is_told: bool,
+    pub(super) is_told: bool,
 }
 
 impl Paper {
-    fn subject(&self) -> Option<&Descriptor> {
+    pub(super) fn subject(&self) -> Option<&Descriptor> {
         match &self.document.as_ref()?.view {
             View::Manifest(manifest) => manifest.subject.as_ref(),
             View::Index(index) => index.subject.as_ref(),
             View::Schema1(_) => None,
         }
-    }
-
-    /// What says of it to those who list referrers (distribution-spec, "Listing Referrers").
-    fn as_referrer(&self) -> Option<Descriptor> {
-        let document = self.document.as_ref()?;
-        let mut descriptor =
-            Descriptor::new(document.media_type.clone(), self.digest, document.raw.len() as u64);
-        match &document.view {
-            View::Manifest(manifest) => {
-                descriptor.artifact_type = manifest
-                    .artifact_type
-                    .clone()
-                    .or_else(|| Some(manifest.config.media_type.as_str().to_string()))
-                    .filter(|kind| !kind.is_empty());
-                descriptor.annotations = manifest.annotations.clone();
-            }
-            View::Index(index) => {
-                descriptor.artifact_type = index.artifact_type.clone();
-                descriptor.annotations = index.annotations.clone();
-            }
-            View::Schema1(_) => return None,
-        }
-        Some(descriptor)
     }
 }
 
@@ -107,7 +83,7 @@ pub(super) struct Push {
     /// Where documents and blobs are fetched from; `None` where the host has them.
     from: Option<Reference>,
     top: Descriptor,
-    papers: Vec<Paper>,
+    pub(super) papers: Vec<Paper>,
     paper_names: BTreeMap<Digest, usize>,
     /// Documents that were asked for.
     wants: BTreeMap<BlobId, usize>,
@@ -120,7 +96,7 @@ pub(super) struct Push {
     /// What it is called by now.
     tags: Vec<String>,
     /// Documents whose subject has to be told by a tag, one after another.
-    referring: VecDeque<usize>,
+    pub(super) referring: VecDeque<usize>,
     /// The registry takes no blob with the request that opens its upload.
     pub(super) no_single_posts: bool,
     pub(super) present: u64,
@@ -311,7 +287,7 @@ impl Client {
     }
 
     /// Launches a request about a document.
-    fn paper_exchange(
+    pub(super) fn paper_exchange(
         &mut self,
         job: JobId,
         errand: Errand,
@@ -523,7 +499,7 @@ impl Client {
     }
 
     /// All below a document is there, and so is it.
-    fn paper_ready(&mut self, job: JobId, at: usize) {
+    pub(super) fn paper_ready(&mut self, job: JobId, at: usize) {
         let names_left = self.push_of(job).is_some_and(|push| !push.names.is_empty());
         // Names are all that the top still needs.
         if at == 0 && names_left {
@@ -562,79 +538,6 @@ impl Client {
                 present: push.present,
             };
             self.finish(job, Ok(Outcome::Pushed(pushed)));
-        }
-    }
-
-    /// The registry does not keep referrers: they are kept under a tag (distribution-spec, "Referrers Tag Schema").
-    fn refer(&mut self, job: JobId, at: usize) {
-        let Some(push) = self.push_of(job) else { return };
-        if let Some(paper) = push.papers.get_mut(at) {
-            // Under its second name it has been told already.
-            if core::mem::replace(&mut paper.is_told, true) {
-                return self.paper_ready(job, at);
-            }
-            paper.stage = Stage::Referring;
-        }
-        push.referring.push_back(at);
-        if push.referring.len() == 1 {
-            self.next_referring(job);
-        }
-    }
-
-    fn next_referring(&mut self, job: JobId) {
-        let Some(push) = self.push_of(job) else { return };
-        let Some(at) = push.referring.front().copied() else { return };
-        let Some(tag) =
-            push.papers.get(at).and_then(Paper::subject).map(|subject| referrers_tag(&subject.digest))
-        else {
-            return;
-        };
-        self.paper_exchange(job, Errand::ReadTag(at), Method::Get, &tag, None);
-    }
-
-    /// The index of referrers came.
-    pub(super) fn referrers_arrived(
-        &mut self,
-        job: JobId,
-        at: usize,
-        key: Key,
-        bytes: &[u8],
-        about: &About,
-        url: &Url,
-    ) {
-        match read_referrers(bytes, about.content_type.as_deref(), &self.config.limits) {
-            Ok(entries) => {
-                self.drop_silently(key);
-                self.write_referrers(job, at, entries);
-            }
-            Err(error) => self.exchange_failed(key, at_url(error, url)),
-        }
-    }
-
-    /// Nobody has written any referrers of this subject.
-    pub(super) fn no_referrers(&mut self, job: JobId, at: usize, key: Key) {
-        self.drop_silently(key);
-        self.write_referrers(job, at, Vec::new());
-    }
-
-    fn write_referrers(&mut self, job: JobId, at: usize, mut entries: Vec<Descriptor>) {
-        let Some(push) = self.push_of(job) else { return };
-        let Some(paper) = push.papers.get(at) else { return };
-        let (Some(entry), Some(subject)) = (paper.as_referrer(), paper.subject()) else { return };
-        let tag = referrers_tag(&subject.digest);
-        if entries.iter().any(|known| known.digest == entry.digest) {
-            push.referring.pop_front();
-            self.next_referring(job);
-            return self.paper_ready(job, at);
-        }
-        entries.push(entry);
-        let index = crate::image::Index::new(MediaType::OciIndex, entries);
-        match serde_json::to_vec(&index) {
-            Ok(bytes) => {
-                let body = (MediaType::OciIndex.to_string(), bytes);
-                self.paper_exchange(job, Errand::WriteTag(at), Method::Put, &tag, Some(body));
-            }
-            Err(_) => self.fail(job, super::schedule::internal("an index cannot be written")),
         }
     }
 
@@ -686,32 +589,5 @@ impl Client {
 fn push_present(push: Option<&mut Push>) {
     if let Some(push) = push {
         push.present += 1;
-    }
-}
-
-/// The tag under which the referrers of a digest are kept where the registry has no list of them (distribution-spec,
-/// "Referrers Tag Schema").
-pub(super) fn referrers_tag(digest: &Digest) -> String {
-    let tag = format!("{}-{}", digest.algorithm().name(), digest.hex());
-    // A tag has 128 characters at most.
-    tag.chars().take(128).collect()
-}
-
-/// Reads what a list of referrers or its tag holds.
-///
-/// # Errors
-/// As [`Document::parse`]; `invalid_document` where it is no index.
-pub(super) fn read_referrers(
-    bytes: &[u8],
-    content_type: Option<&str>,
-    limits: &crate::Limits,
-) -> Result<Vec<Descriptor>> {
-    let (document, _) = super::pull::read(bytes, content_type, limits)?;
-    match document.view {
-        View::Index(index) => Ok(index.manifests),
-        _ => {
-            let reason = "a list of referrers is an index, and this is none".to_string();
-            Err(ErrorKind::InvalidDocument { document: "index", reason }.into())
-        }
     }
 }

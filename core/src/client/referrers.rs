@@ -12,7 +12,7 @@ use super::exchange::{About, Exchange, Key, Owner, Target};
 use super::hosts::Class;
 use super::machine::Client;
 use super::options::ReferrersOptions;
-use super::push::{read_referrers, referrers_tag};
+use super::referring::{read_referrers, referrers_tag};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Scope, Url, percent};
