@@ -22,6 +22,10 @@
 //! 8. What only the driver can know is asked for as an event and answered by exactly one call: [`Event::Need`] by
 //!    [`Client::fetch`], [`Client::skip`], [`Client::supply`] or [`Client::refuse`], [`Event::NeedCredentials`] by
 //!    [`Client::credentials`].
+//! 9. What goes up is read where it is: [`Event::Source`] (or the [`Event::Need`] of a copy) names a blob before the first
+//!    request whose body is a part of it ([`RequestBody::Source`]). Such a request may come again, from any offset. Who
+//!    cannot read the blob says so by [`Client::handle_source_failure`]; while bytes go out, [`Client::handle_sent`] keeps
+//!    the clock from calling that silence.
 //!
 //! # The loop
 //!
