@@ -3,6 +3,7 @@
 
 mod at;
 pub mod blob_file;
+mod checks;
 pub mod cmd;
 pub mod codec;
 pub mod console;
