@@ -9,7 +9,6 @@ use wharfie_core::merge::check_layer_count;
 use super::args::ValidateArgs;
 use super::open::{self, Opened};
 use super::{interrupt, output, watch};
-use crate::blob_file::BlobFile;
 use crate::checks::{self, Blob, Blobs};
 use crate::console::{Console, error_json};
 use crate::drive::Cancel;
@@ -124,8 +123,7 @@ fn documents(opened: &Opened, image: &PulledImage, checks: &mut Vec<Check>, blob
 fn read_all(opened: &Opened, blobs: &[Blob], cancel: &Cancel, console: &Console) -> Vec<Check> {
     let blob = |at: usize| {
         let blob = blobs.get(at)?;
-        let path = opened.layout.blob_path(&blob.descriptor.digest);
-        let file = BlobFile::whole(&path).map_err(|error| checks::unread(&error).at_path(open::shown(&path)));
+        let file = opened.blob(&blob.descriptor);
         Some((blob, file))
     };
     let results = checks::read_all(blobs.len(), &blob, cancel, &|blob| {
