@@ -1,0 +1,5 @@
+//! How images are kept in files: layouts, archives, directories, as maps and plans that hold no files.
+//!
+//! - [`listing`]: the `index.json` of an OCI layout, changed without losing what others wrote there.
+
+pub mod listing;
