@@ -14,6 +14,7 @@ pub mod export;
 mod fault;
 pub mod layers;
 pub mod layout;
+mod listing;
 pub mod origin;
 pub mod sample;
 pub mod store;

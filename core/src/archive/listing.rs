@@ -16,6 +16,10 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 const MANIFESTS: &str = "manifests";
 
+/// The index of a layout that lists nothing.
+pub const EMPTY: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
 /// The content of `oci-layout`, which says that a directory or an archive is a layout.
 pub const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 

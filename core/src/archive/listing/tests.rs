@@ -44,10 +44,7 @@ fn a_name_is_there_once() {
     assert!(listing.set(Some("b"), &descriptor("1")).unwrap());
     assert!(listing.set(Some("a"), &descriptor("2")).unwrap());
     let digest = |content: &str| descriptor(content).digest.to_string();
-    assert_eq!(
-        names(&listing),
-        [(digest("2"), Some("a".to_owned())), (digest("1"), Some("b".to_owned()))]
-    );
+    assert_eq!(names(&listing), [(digest("2"), Some("a".to_owned())), (digest("1"), Some("b".to_owned()))]);
     // An index that has a name twice loses the second.
     let twice = listing.to_string().replace("\"b\"", "\"a\"");
     let mut twice = Listing::parse(twice.as_bytes()).unwrap();
