@@ -55,11 +55,6 @@ impl Opened {
         self.store.as_ref().or(self.cache.as_ref())
     }
 
-    /// What its documents and blobs are read from.
-    pub(super) fn origin(&self) -> &dyn Origin {
-        &self.layout
-    }
-
     /// Acts on a failure that reading its blobs came to: one in the store that has rotted is removed, since it would stand
     /// in the way of every later pull.
     pub(super) fn failed(&self, error: Error, console: &Console) -> Error {

@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
         let place = |error: Error| error.in_image(&opened.name);
         let image = opened.image()?;
         let top = image.manifest.clone();
-        destination::put(opened.origin(), image, destination.as_mut()).map_err(place)?;
+        destination::put(opened.origin.as_ref(), image, destination.as_mut()).map_err(place)?;
         let own = if names.is_empty() { own_names(&opened, name, kind)? } else { names.clone() };
         list(destination.as_mut(), &top, &own).map_err(place)?;
         if own.is_empty() && kind != Kind::Directory {
@@ -175,7 +175,7 @@ fn own_names(opened: &Opened, asked: &str, kind: Kind) -> Result<Vec<String>> {
         Some(name) => vec![name],
         None => {
             let top = opened.pulled.top.digest;
-            let entries = opened.origin().entries()?;
+            let entries = opened.origin.entries()?;
             let here = entries.iter().filter(|entry| entry.digest == top);
             here.filter_map(Descriptor::ref_name).map(str::to_owned).collect()
         }

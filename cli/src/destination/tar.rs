@@ -253,7 +253,7 @@ fn pass<T, R: Reader>(
     for (at, bare) in bare.into_iter().enumerate() {
         image.layers.push(LocalLayer {
             descriptor: bare.layer.clone(),
-            path: bare.from.path.clone(),
+            blob: bare.from.clone(),
             arriving: None,
         });
         diff_ids.push(bare.diff_id);
