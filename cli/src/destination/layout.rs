@@ -182,7 +182,9 @@ fn check(root: &Path) -> Result<()> {
     }
     let entries = fs::read_dir(root).map_err(|error| io_error("opening the layout", Some(root), &error))?;
     // Those of one who makes the same layout at this moment.
-    let ours = |name: &str| name.starts_with('.') || matches!(name, "blobs" | "index.json");
+    let ours = |name: &str| {
+        name.starts_with(staging::PREFIX) || matches!(name, "blobs" | "index.json" | ".index.lock")
+    };
     for entry in entries.flatten() {
         if !ours(&entry.file_name().to_string_lossy()) {
             return Err(refused(root, "is not empty and no OCI layout"));
