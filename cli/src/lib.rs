@@ -3,7 +3,6 @@
 
 mod at;
 pub mod blob_file;
-mod checks;
 pub mod cmd;
 pub mod codec;
 pub mod console;
@@ -14,7 +13,6 @@ pub mod export;
 mod fault;
 pub mod layers;
 pub mod layout;
-mod listing;
 pub mod origin;
 pub mod sample;
 pub mod store;
