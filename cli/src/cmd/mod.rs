@@ -10,6 +10,7 @@ mod inspect;
 mod interrupt;
 mod layers;
 mod list;
+mod load;
 mod look;
 mod ls;
 mod open;
@@ -81,6 +82,7 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Tags(arguments) => list::tags(arguments, console),
         Command::Repos(arguments) => list::repositories(arguments, console),
         Command::Pull(arguments) => pull::run(arguments, console),
+        Command::Load(arguments) => load::run(arguments, console),
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
         Command::Unpack(arguments) => unpack::run(arguments, console),
