@@ -15,6 +15,7 @@ mod fault;
 pub mod layers;
 pub mod layout;
 mod listing;
+pub mod make;
 pub mod origin;
 pub mod sample;
 pub mod store;
