@@ -16,6 +16,7 @@ pub mod layers;
 pub mod layout;
 mod listing;
 pub mod origin;
+pub mod registries;
 pub mod sample;
 pub mod store;
 pub mod unfinished;

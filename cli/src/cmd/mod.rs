@@ -12,6 +12,7 @@ mod layers;
 mod list;
 mod look;
 mod ls;
+mod names;
 mod open;
 mod output;
 mod pull;

@@ -13,5 +13,6 @@ mod peers;
 mod platform;
 mod schema1;
 mod ship;
+mod sources;
 mod unpack;
 mod view;
