@@ -1,8 +1,8 @@
 //! The layers of an image on this disk, read and decoded, each once, and hashed and checked on the way (L23).
 //!
-//! - [`decode`]: all side by side, scanned, into unnamed temporary files.
-//! - [`flow`]: from the top, scanned, their bytes handed on as they come.
-//! - [`pass`]: those that are asked for, each to a reader of its own.
+//! - `decode`: all side by side, scanned, into unnamed temporary files.
+//! - `flow`: from the top, scanned, their bytes handed on as they come.
+//! - `pass`: those that are asked for, each to a reader of its own.
 
 mod decode;
 mod flow;
