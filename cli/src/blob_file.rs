@@ -1,7 +1,7 @@
 //! Where the bytes of a blob lie on this disk.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,12 +17,14 @@ pub struct BlobFile {
     pub len: u64,
     /// The file itself, where it has no name.
     file: Option<Arc<File>>,
+    /// Whether it is to be all of the file, however long that is.
+    is_whole: bool,
 }
 
 impl BlobFile {
     /// A range of a file.
     pub fn range(path: impl Into<PathBuf>, offset: u64, len: u64) -> BlobFile {
-        BlobFile { path: path.into(), offset, len, file: None }
+        BlobFile { path: path.into(), offset, len, file: None, is_whole: false }
     }
 
     /// A file that is a blob from end to end.
@@ -32,12 +34,17 @@ impl BlobFile {
     pub fn whole(path: impl Into<PathBuf>) -> io::Result<BlobFile> {
         let path = path.into();
         let len = std::fs::metadata(&path)?.len();
-        Ok(BlobFile::range(path, 0, len))
+        Ok(BlobFile::awaited(path, len))
+    }
+
+    /// A file that is a blob from end to end when it is there, which it need not be yet, of so many bytes.
+    pub fn awaited(path: impl Into<PathBuf>, len: u64) -> BlobFile {
+        BlobFile { is_whole: true, ..BlobFile::range(path, 0, len) }
     }
 
     /// A range of a file that is open and need not have a name: what an archive was unpacked to. `path` is for messages.
     pub fn of_open(path: impl Into<PathBuf>, file: Arc<File>, offset: u64, len: u64) -> BlobFile {
-        BlobFile { path: path.into(), offset, len, file: Some(file) }
+        BlobFile { path: path.into(), offset, len, file: Some(file), is_whole: false }
     }
 
     /// The file, to be read at given positions only, from [`BlobFile::offset`] on: others may read it as well.
@@ -49,5 +56,36 @@ impl BlobFile {
             Some(file) => Ok(Arc::clone(file)),
             None => File::open(&self.path).map(Arc::new),
         }
+    }
+
+    /// A handle that stands at the first byte of it and has a position of its own; `None` for a file without a name, whose
+    /// position is everybody's.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub(crate) fn handle(&self) -> io::Result<Option<File>> {
+        if self.file.is_some() {
+            return Ok(None);
+        }
+        let mut file = File::open(&self.path)?;
+        if self.offset > 0 {
+            file.seek(io::SeekFrom::Start(self.offset))?;
+        }
+        Ok(Some(file))
+    }
+
+    /// How many bytes of it the file has, which [`BlobFile::open`] gave: more than [`BlobFile::len`] where it is the whole
+    /// file, and that has grown.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn present(&self, file: &File) -> io::Result<u64> {
+        let len = file.metadata()?.len().saturating_sub(self.offset);
+        Ok(if self.is_whole { len } else { len.min(self.len) })
+    }
+
+    /// Where it ends for who reads it.
+    pub(crate) fn end(&self) -> u64 {
+        if self.is_whole { u64::MAX } else { self.offset.saturating_add(self.len) }
     }
 }

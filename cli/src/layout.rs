@@ -3,12 +3,13 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use wharfie_core::client::{Client, Config, Event, Outcome, Output, PullOptions, Pulled};
+use wharfie_core::client::{PullOptions, Pulled};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document};
-use wharfie_core::{Digest, Limits, MediaType, Millis, Reference};
+use wharfie_core::{Digest, Limits, MediaType};
 
 use crate::drive::Observer;
+use crate::origin::Origin;
 
 /// A layout; nothing in it is trusted before its digest held.
 #[derive(Clone, Debug)]
@@ -127,62 +128,13 @@ impl Layout {
         Err(Error::from(ErrorKind::NotFound { what, detail }).at_path(self.root.display().to_string()))
     }
 
-    /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
-    ///
-    /// The client machine decides; this only answers what it asks.
+    /// Goes through an image as a pull would: see [`Origin`](crate::origin::Origin).
     ///
     /// # Errors
-    /// `not_found` for what is missing, and whatever the documents come to.
+    /// As there.
     pub fn walk(&self, top: &Descriptor, options: PullOptions, observer: &dyn Observer) -> Result<Pulled> {
-        let limits = Limits::default();
-        let now = Millis(0);
-        let bug = |misuse: wharfie_core::error::Misuse| ErrorKind::Internal { reason: misuse.to_string() };
-        let mut client = Client::new(Config::default());
-        let reference = Reference::new("layout.invalid", "image")?.with_digest(top.digest);
-        client.pull(now, &reference, options);
-        loop {
-            match client.poll_output() {
-                Output::Event(Event::Finished(_, result)) => {
-                    return match result.map_err(Error::without_image)? {
-                        Outcome::Pulled(pulled) => Ok(pulled),
-                        other => {
-                            Err(ErrorKind::Internal { reason: format!("a walk came to {other:?}") }.into())
-                        }
-                    };
-                }
-                Output::Event(Event::Need { blob, descriptor, document, .. }) => {
-                    let answer = if document {
-                        match self.document(&descriptor.digest, &limits) {
-                            Ok(raw) => client.supply(now, blob, &raw),
-                            Err(error) => client.refuse(now, blob, error),
-                        }
-                    } else {
-                        match self.blob_size(&descriptor.digest) {
-                            Some(_) => client.skip(now, blob),
-                            None => {
-                                let what = format!(
-                                    "blob {} in the layout {}",
-                                    descriptor.digest,
-                                    self.root.display()
-                                );
-                                client.refuse(now, blob, ErrorKind::NotFound { what, detail: None }.into())
-                            }
-                        }
-                    };
-                    answer.map_err(bug)?;
-                }
-                Output::Event(event) => observer.event(&event),
-                Output::Start { request, .. } => {
-                    let reason = format!("a walk of a layout asked for {}", request.url.without_query());
-                    return Err(ErrorKind::Internal { reason }.into());
-                }
-                Output::Abort { .. } => {}
-                Output::Wait(_) => {
-                    let reason = "a walk of a layout waits for nothing".to_owned();
-                    return Err(ErrorKind::Internal { reason }.into());
-                }
-            }
-        }
+        let origin: &dyn Origin = self;
+        origin.walk(top, options, observer)
     }
 }
 

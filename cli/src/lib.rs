@@ -3,6 +3,7 @@
 
 mod at;
 pub mod blob_file;
+mod checks;
 pub mod cmd;
 pub mod codec;
 pub mod console;
@@ -13,6 +14,7 @@ pub mod export;
 mod fault;
 pub mod layers;
 pub mod layout;
+mod listing;
 pub mod origin;
 pub mod sample;
 pub mod store;

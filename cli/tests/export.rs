@@ -84,11 +84,7 @@ impl Scene {
             Format::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
             _ => "application/vnd.oci.image.layer.v1.tar",
         };
-        LocalLayer {
-            descriptor: Descriptor::new(MediaType::parse(media_type), digest, blob.len() as u64),
-            path,
-            arriving: None,
-        }
+        LocalLayer::of_file(Descriptor::new(MediaType::parse(media_type), digest, blob.len() as u64), path)
     }
 
     /// An image of these layers, compressed in turn as `first` says, then differently.
@@ -357,11 +353,11 @@ fn l23_what_is_not_what_it_should_be_leaves_nothing() {
     for turn in 0..3 {
         let image = scene.image(&tars, turn);
         for layer in 0..3 {
-            let blob = std::fs::read(&image.layers[layer].path).unwrap();
+            let blob = std::fs::read(&image.layers[layer].blob.path).unwrap();
             let hurt = |bytes: &[u8]| {
                 let mut hurt = image.clone();
-                hurt.layers[layer].path = scene.path("blobs/hurt");
-                std::fs::write(&hurt.layers[layer].path, bytes).unwrap();
+                hurt.layers[layer].blob.path = scene.path("blobs/hurt");
+                std::fs::write(&hurt.layers[layer].blob.path, bytes).unwrap();
                 hurt
             };
             for at in [0, 1, 5, 100, blob.len() / 2, blob.len() - 9, blob.len() - 1] {
@@ -377,10 +373,10 @@ fn l23_what_is_not_what_it_should_be_leaves_nothing() {
             wrong.diff_ids.as_mut().unwrap()[layer] = Digest::sha256(b"other");
             fails(&wrong, "diff_id_mismatch", Some(layer), "a wrong diff_id");
             let mut missing = image.clone();
-            std::fs::rename(&image.layers[layer].path, scene.path("blobs/away")).unwrap();
-            missing.layers[layer].path = scene.path("blobs/nowhere");
+            std::fs::rename(&image.layers[layer].blob.path, scene.path("blobs/away")).unwrap();
+            missing.layers[layer].blob.path = scene.path("blobs/nowhere");
             fails(&missing, "local_io", Some(layer), "no blob");
-            std::fs::rename(scene.path("blobs/away"), &image.layers[layer].path).unwrap();
+            std::fs::rename(scene.path("blobs/away"), &image.layers[layer].blob.path).unwrap();
         }
         let mut fewer = image.clone();
         fewer.diff_ids.as_mut().unwrap().pop();
@@ -700,13 +696,13 @@ fn l23_a_draft_that_fails_leaves_nothing() {
         for name in ["x.tar", "x.tar.gz"] {
             let target = || Sink::File(scene.path("out").join(name));
             for layer in 0..3 {
-                let blob = std::fs::read(&image.layers[layer].path).unwrap();
+                let blob = std::fs::read(&image.layers[layer].blob.path).unwrap();
                 for at in [blob.len() / 2, blob.len() - 1] {
                     let mut hurt = image.clone();
-                    hurt.layers[layer].path = scene.path("blobs/hurt");
+                    hurt.layers[layer].blob.path = scene.path("blobs/hurt");
                     let mut bytes = blob.clone();
                     bytes[at] ^= 4;
-                    std::fs::write(&hurt.layers[layer].path, bytes).unwrap();
+                    std::fs::write(&hurt.layers[layer].blob.path, bytes).unwrap();
                     let error = export(&hurt, &scene.options(name, &Options::default(), 2), target(), &());
                     let error = error.unwrap_err();
                     assert_eq!((error.code(), error.place().layer), ("digest_mismatch", Some(layer)));
@@ -778,7 +774,7 @@ fn a_path_that_names_no_file_is_refused() {
     }
     let scene = Scene::new();
     // Refused before the layers are looked at: they are not there.
-    let gone = LocalLayer { path: scene.path("gone"), ..scene.layer(Format::Identity, b"") };
+    let gone = LocalLayer::of_file(scene.layer(Format::Identity, b"").descriptor, scene.path("gone"));
     let image = LocalImage { layers: vec![gone], diff_ids: None };
     for path in ["out/x/", "out/x/.", "out/x.tar//"] {
         let options = scene.options("x.tar", &Options::default(), 1);
@@ -814,7 +810,7 @@ fn a_name_may_be_as_long_as_names_can_be() {
     scene.export(&image, &name(255), &Options::default(), 1).unwrap();
     assert_eq!(scene.left(), [""; 0]);
     // Too long: said before the layers are looked at.
-    let gone = LocalLayer { path: scene.path("gone"), ..image.layers[0].clone() };
+    let gone = LocalLayer::of_file(image.layers[0].descriptor.clone(), scene.path("gone"));
     let image = LocalImage { layers: vec![gone], diff_ids: None };
     let error = scene.export(&image, &name(256), &Options::default(), 1).unwrap_err();
     assert_eq!(error.code(), "local_io");

@@ -78,11 +78,7 @@ impl Scene {
                 let path = self.dir.path().join("blobs").join(digest.hex());
                 fs::write(&path, tar).unwrap();
                 let media_type = MediaType::parse("application/vnd.oci.image.layer.v1.tar");
-                LocalLayer {
-                    descriptor: Descriptor::new(media_type, digest, tar.len() as u64),
-                    path,
-                    arriving: None,
-                }
+                LocalLayer::of_file(Descriptor::new(media_type, digest, tar.len() as u64), path)
             })
             .collect();
         LocalImage { layers, diff_ids: Some(tars.iter().map(|tar| Digest::sha256(tar)).collect()) }

@@ -12,7 +12,7 @@ use wharfie_core::tar::Counts;
 use super::open::Opened;
 use super::watch;
 use crate::console::{Console, Task};
-use crate::layers::{LayerReport, LocalImage, LocalLayer, Progress};
+use crate::layers::{LayerReport, LocalImage, Progress};
 
 /// Warnings of one kind that are shown one by one.
 const SHOWN: u64 = 5;
@@ -28,15 +28,7 @@ pub(super) fn local(opened: &Opened) -> Result<LocalImage> {
         Some(_) => Some(opened.config(image)?.diff_ids),
         None => None,
     };
-    let layers = image
-        .layers
-        .iter()
-        .map(|layer| LocalLayer {
-            descriptor: layer.clone(),
-            path: opened.layout.blob_path(&layer.digest),
-            arriving: opened.arriving(),
-        })
-        .collect();
+    let layers = image.layers.iter().map(|layer| opened.local(layer.clone())).collect::<Result<_>>()?;
     Ok(LocalImage { layers, diff_ids })
 }
 

@@ -15,6 +15,7 @@ mod ls;
 mod open;
 mod output;
 mod pull;
+mod save;
 mod select;
 mod show;
 mod store;
@@ -83,6 +84,7 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
         Command::Unpack(arguments) => unpack::run(arguments, console),
+        Command::Save(arguments) => save::run(arguments, console),
         Command::Ls(arguments) => ls::run(arguments, console),
         Command::Cat(arguments) => cat::run(arguments, console),
         Command::Tree(arguments) => tree::run(arguments, console),

@@ -14,11 +14,13 @@ use wharfie_core::{Limits, Platform, Reference, Source, client};
 
 use super::args::{FromArgs, NetworkArgs, PullMode, StoreArgs};
 use super::{auth, watch};
+use crate::blob_file::BlobFile;
 use crate::console::Console;
 use crate::credentials::Search;
 use crate::drive::{Arriving, CredentialSource, Driver, NetworkOptions, PullOptions, Pulling, When};
 use crate::layers::LocalLayer;
 use crate::layout::Layout;
+use crate::origin::Origin;
 use crate::store::Store;
 
 /// The name of the image that is built into the program.
@@ -31,7 +33,7 @@ pub(super) struct Opened {
     /// The registry's name for it, if it is from one.
     pub(super) reference: Option<Reference>,
     /// Where its blobs are.
-    pub(super) layout: Layout,
+    pub(super) origin: Arc<dyn Origin>,
     /// What the name stands for, and what hangs below it.
     pub(super) pulled: Pulled,
     // Keeps what was unpacked for this run only.
@@ -95,7 +97,7 @@ impl Opened {
     /// Reads one of its documents.
     pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         let limits = Limits::default();
-        let raw = self.layout.document(&descriptor.digest, &limits)?;
+        let raw = self.origin.document(&descriptor.digest, &limits)?;
         let media_type = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
         Document::parse(&raw, media_type.as_deref(), &limits)
             .map_err(|error| error.in_blob(descriptor.digest).in_image(&self.name))
@@ -124,10 +126,27 @@ impl Opened {
         }
         if descriptor.size == 0 && image.config.is_none() {
             // Schema 1 says no sizes.
-            descriptor.size = self.layout.blob_size(&descriptor.digest).unwrap_or(0);
+            descriptor.size = self.origin.blob(&descriptor.digest)?.map_or(0, |blob| blob.len);
         }
-        let path = self.layout.blob_path(&descriptor.digest);
-        Ok(LocalLayer { descriptor, path, arriving: None })
+        let blob = self.blob(&descriptor)?;
+        Ok(LocalLayer { descriptor, blob, arriving: None })
+    }
+
+    /// A layer of the image, which may be still on its way.
+    pub(super) fn local(&self, descriptor: Descriptor) -> Result<LocalLayer> {
+        Ok(LocalLayer { blob: self.blob(&descriptor)?, descriptor, arriving: self.arriving() })
+    }
+
+    /// Where a blob of it is, or will be when it has arrived.
+    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<BlobFile> {
+        if let Some(blob) = self.origin.blob(&descriptor.digest)? {
+            return Ok(blob);
+        }
+        if let Some(store) = &self.store {
+            return Ok(BlobFile::awaited(store.blob_path(&descriptor.digest), descriptor.size));
+        }
+        let what = format!("blob {} in {}", descriptor.digest, self.origin.name());
+        Err(Error::from(ErrorKind::NotFound { what, detail: None }).in_image(&self.name))
     }
 
     /// The one image that was asked for by platform.
@@ -148,7 +167,7 @@ impl Opened {
                 let reason = format!("its config is `{}`", config.media_type);
                 return Err(place(ErrorKind::NotAnImage { reason }.into()));
             }
-            let raw = self.layout.document(&config.digest, &limits).map_err(place)?;
+            let raw = self.origin.document(&config.digest, &limits).map_err(place)?;
             return Config::parse(&raw, &limits).map_err(|error| place(error.in_blob(config.digest)));
         }
         match &self.document(&image.manifest)?.view {
@@ -235,11 +254,11 @@ fn open_with(
                 let pulled = driver.pull(&reference, &pull).map_err(in_image)?;
                 (pulled.reference, pulled.image, None)
             };
-            let layout = Layout::at(driver.store().root());
+            let origin = Arc::new(Layout::at(driver.store().root()));
             Ok(Opened {
                 name,
                 reference: Some(reference),
-                layout,
+                origin,
                 pulled,
                 _unpacked: folder,
                 store: Some(driver.store().clone()),
@@ -249,7 +268,8 @@ fn open_with(
             })
         }
         Source::Local(local) => {
-            let opened = open_layout(name, &local, options, console)?;
+            let origin = crate::origin::open(&local)?;
+            let opened = open_origin(name, origin, local.reference.as_deref(), options, console)?;
             Ok(Opened { cache: there(from.store.store.as_deref()), ..opened })
         }
         _ => Err(unsupported(name)),
@@ -262,31 +282,21 @@ fn local_options(mut options: client::PullOptions) -> client::PullOptions {
     options
 }
 
-fn open_layout(
+fn open_origin(
     name: &str,
-    local: &wharfie_core::source::Local,
+    origin: Arc<dyn Origin>,
+    image: Option<&str>,
     options: client::PullOptions,
     console: &Console,
 ) -> Result<Opened> {
-    use wharfie_core::source::Transport as Kept;
-    let path = Path::new(&local.path);
-    let layout = match local.transport {
-        Kept::OciLayout => Layout::open(path)?,
-        Kept::Path if path.is_dir() => Layout::open(path)?,
-        Kept::Path if !path.exists() => {
-            let what = "a file or directory of this name".to_owned();
-            return Err(Error::from(ErrorKind::NotFound { what, detail: None }).at_path(&local.path));
-        }
-        _ => return Err(unsupported(name)),
-    };
-    let top = layout.find(local.reference.as_deref())?;
-    let pulled = layout
+    let top = origin.find(image)?;
+    let pulled = origin
         .walk(&top, local_options(options), &watch::Notes::new(console))
         .map_err(|error| error.in_image(name))?;
     Ok(Opened {
         name: name.to_owned(),
         reference: None,
-        layout,
+        origin,
         pulled,
         _unpacked: None,
         store: None,
@@ -299,27 +309,14 @@ fn open_layout(
 fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
     let folder = temporary()?;
     crate::sample::unpack(folder.path())?;
-    let layout = Layout::open(folder.path())?;
-    let top = layout.find(None)?;
-    let pulled = layout
-        .walk(&top, local_options(options), &watch::Notes::new(console))
-        .map_err(|error| error.in_image(SAMPLE))?;
-    Ok(Opened {
-        name: SAMPLE.to_owned(),
-        reference: None,
-        layout,
-        pulled,
-        _unpacked: Some(folder),
-        store: None,
-        cache: None,
-        driver: None,
-        pulling: None,
-    })
+    let layout = Arc::new(Layout::open(folder.path())?);
+    let opened = open_origin(SAMPLE, layout, None, options, console)?;
+    Ok(Opened { _unpacked: Some(folder), ..opened })
 }
 
 fn unsupported(name: &str) -> Error {
     let transport = name.split_once(':').map_or("path", |(transport, _)| transport).to_owned();
-    let reason = "this version reads registries and OCI layouts (`oci:DIR[:REF]`)".to_owned();
+    let reason = "nothing is known of it".to_owned();
     ErrorKind::UnsupportedTransport { transport, reason }.into()
 }
 

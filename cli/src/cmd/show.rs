@@ -40,7 +40,7 @@ pub(super) fn manifest(arguments: &ManifestArgs, console: &Console) -> Result<()
         Some(_) => &opened.image()?.manifest,
         None => &opened.pulled.top,
     };
-    let raw = opened.layout.document(&descriptor.digest, &Limits::default())?;
+    let raw = opened.origin.document(&descriptor.digest, &Limits::default())?;
     if arguments.raw { output::write(&raw) } else { indented(&raw, "manifest") }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn config(arguments: &ConfigArgs, console: &Console) -> Result<()> {
     let image = opened.image()?;
     // The config of an artifact is shown as it is, too.
     let raw = match &image.config {
-        Some(config) => opened.layout.document(&config.digest, &Limits::default())?,
+        Some(config) => opened.origin.document(&config.digest, &Limits::default())?,
         None => opened.config(image)?.raw,
     };
     if arguments.raw { output::write(&raw) } else { indented(&raw, "config") }

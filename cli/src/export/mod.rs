@@ -37,7 +37,7 @@ use wharfie_core::tar::Counts;
 
 use self::drafting::Drafting;
 use self::fill::Fill;
-use self::output::Output;
+pub(crate) use self::output::Output;
 use self::shelf::Shelf;
 use self::splice::Written;
 use self::straight::Straight;
@@ -209,6 +209,34 @@ pub fn export(
     }
     output.commit()?;
     Ok(made.report(started))
+}
+
+/// Writes a finished tar, the first `len` bytes of a file, to an output.
+///
+/// # Errors
+/// `no_space`, `local_io`, `permission_denied`, `cancelled`.
+pub(crate) fn pack(
+    tar: &File,
+    len: u64,
+    output: &mut Output,
+    packing: (Format, i32),
+    jobs: usize,
+    cancel: &Cancel,
+) -> Result<()> {
+    let fill = |fill: &mut dyn Fill| {
+        let mut buffer = vec![0; 256 << 10];
+        let mut position = 0;
+        while position < len {
+            let n = buffer.len().min(usize::try_from(len - position).unwrap_or(buffer.len()));
+            let piece = &mut buffer[..n];
+            crate::at::read_exact(tar, piece, position)
+                .map_err(|error| fault::io_error("reading a temporary file", None, &error))?;
+            fill.write(piece)?;
+            position += n as u64;
+        }
+        Ok(())
+    };
+    blocks::write(output, packing, jobs, cancel, &|_| {}, fill).map(drop)
 }
 
 /// Processors that the chain of one layer keeps busy.

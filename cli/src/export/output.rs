@@ -21,7 +21,7 @@ const HELD_BACK_OF_BLOCK: usize = 4;
 const COPIED: usize = 256 << 10;
 
 /// An open output.
-pub(super) enum Output {
+pub(crate) enum Output {
     /// A temporary file beside the target, removed unless it is committed.
     File { temporary: NamedTempFile, target: PathBuf, entered: Entered },
     /// A stream, and its bytes that are held back.
@@ -29,7 +29,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    pub(super) fn open(sink: Sink, format: Format) -> Result<Output> {
+    pub(crate) fn open(sink: Sink, format: Format) -> Result<Output> {
         let hold = if format == Format::Identity { HELD_BACK } else { HELD_BACK_OF_BLOCK };
         match sink {
             Sink::Stream(writer) => Ok(Output::Stream { writer, name: None, held: Vec::new(), hold }),
@@ -90,6 +90,14 @@ impl Output {
     pub(super) fn target(&self) -> Option<&Path> {
         match self {
             Output::File { target, .. } => Some(target),
+            Output::Stream { .. } => None,
+        }
+    }
+
+    /// The file that has no name yet, to be written at given positions, and what it will be called; `None` for a stream.
+    pub(crate) fn file(&self) -> Option<(&File, &Path)> {
+        match self {
+            Output::File { temporary, target, .. } => Some((temporary.as_file(), target)),
             Output::Stream { .. } => None,
         }
     }
@@ -181,7 +189,7 @@ impl Output {
     }
 
     /// All is well: gives it its name, or lets out what was held back.
-    pub(super) fn commit(self) -> Result<()> {
+    pub(crate) fn commit(self) -> Result<()> {
         match self {
             // Not synced to the disk: what a power cut takes away can be exported again, and syncing costs more than
             // all the rest.

@@ -5,7 +5,6 @@
 //! Several of them, and skippable frames, are the image's own doing and stay (L19). An uncompressed tar needs none of
 //! this: whatever way it is made, it comes out as it was.
 
-use std::fs::File;
 use std::io::Read as _;
 
 use wharfie_core::codec::{Codec as _, Decoder, Format};
@@ -21,6 +20,8 @@ use crate::layers::pass::{Flow, Pass, Reader};
 
 /// Bytes copied before somebody may stop it.
 const STRIDE: u64 = 64 << 20;
+/// The same where the kernel cannot copy by itself.
+const PIECE: usize = 256 << 10;
 
 /// Reads the layer for as long as it may be.
 struct Comparing {
@@ -73,15 +74,25 @@ impl Job<'_> {
             return Ok(None);
         }
 
-        let reading = |error| io_error("reading a layer", Some(&layer.path), &error);
-        let blob = File::open(&layer.path).map_err(reading)?;
+        let reading = |error| io_error("reading a layer", Some(&layer.blob.path), &error);
+        let handle = layer.blob.handle().map_err(reading)?;
+        let packed = Packed::open(layer)?;
+        let mut buffer = Vec::new();
         let size = layer.descriptor.size;
         let mut bytes = 0;
         while bytes < size {
             if self.options.cancel.is_cancelled() {
                 return Err(ErrorKind::Cancelled {}.into());
             }
-            let n = output.copy(&mut (&blob).take(STRIDE.min(size - bytes)))?;
+            let n = match &handle {
+                Some(file) => output.copy(&mut file.take(STRIDE.min(size - bytes)))?,
+                None => {
+                    buffer.resize(PIECE.min(usize::try_from(size - bytes).unwrap_or(PIECE)), 0);
+                    let n = packed.read_some(&mut buffer, bytes)?;
+                    output.write(&buffer[..n])?;
+                    n as u64
+                }
+            };
             if n == 0 {
                 return Err(ErrorKind::SizeMismatch { expected: size, actual: bytes }.into());
             }

@@ -339,7 +339,7 @@ impl Job<'_> {
                     let file = incoming
                         .file()
                         .try_clone()
-                        .map_err(|error| io_error("opening a layer", Some(&self.local.path), &error))?;
+                        .map_err(|error| io_error("opening a layer", Some(&self.local.blob.path), &error))?;
                     return Ok((Packed::of_file(file, self.local), Trust::Coming(incoming)));
                 }
                 Found::Awaited => thread::sleep(LOOK),

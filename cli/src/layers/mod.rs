@@ -18,6 +18,7 @@ use wharfie_core::codec::{Format, FormatMismatch};
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::SideIndex;
 
+use crate::blob_file::BlobFile;
 use crate::drive::Arriving;
 
 pub(crate) use self::decode::{Decoded, Keep, decode, decode_some};
@@ -40,10 +41,18 @@ pub struct LocalImage {
 pub struct LocalLayer {
     /// What the manifest says of it.
     pub descriptor: Descriptor,
-    /// The file that holds it, or will when it has arrived.
-    pub path: PathBuf,
+    /// Where it is on this disk, or will be when it has arrived.
+    pub blob: BlobFile,
     /// Where it can be read before, if it is still on its way.
     pub arriving: Option<Arriving>,
+}
+
+impl LocalLayer {
+    /// One that a whole file holds.
+    pub fn of_file(descriptor: Descriptor, path: impl Into<PathBuf>) -> LocalLayer {
+        let blob = BlobFile::awaited(path, descriptor.size);
+        LocalLayer { descriptor, blob, arriving: None }
+    }
 }
 
 impl LocalImage {

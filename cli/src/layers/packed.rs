@@ -11,13 +11,16 @@ use wharfie_core::error::Result;
 use super::LocalLayer;
 use super::spool::Spool;
 use crate::at;
+use crate::blob_file::BlobFile;
 use crate::fault::io_error;
 
-/// The blob of a layer, open. Clones share the file.
+/// The blob of a layer, open: a whole file, or a range of one. Positions count from its beginning. Clones share the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
     file: Arc<File>,
     path: Arc<Path>,
+    /// Where it is in the file, for who has opened that.
+    place: Arc<BlobFile>,
 }
 
 impl Packed {
@@ -26,14 +29,15 @@ impl Packed {
     /// # Errors
     /// `local_io`, `permission_denied`, `not_found`.
     pub(crate) fn open(layer: &LocalLayer) -> Result<Packed> {
-        let file = File::open(&layer.path)
-            .map_err(|error| io_error("opening a layer", Some(&layer.path), &error))?;
-        Ok(Packed { file: Arc::new(file), path: layer.path.as_path().into() })
+        let file =
+            layer.blob.open().map_err(|error| io_error("opening a layer", Some(&layer.blob.path), &error))?;
+        Ok(Packed { file, path: layer.blob.path.as_path().into(), place: Arc::new(layer.blob.clone()) })
     }
 
     /// The same, of a file that is open; it is read at given positions only.
     pub(super) fn of_file(file: File, layer: &LocalLayer) -> Packed {
-        Packed { file: Arc::new(file), path: layer.path.as_path().into() }
+        let place = Arc::new(layer.blob.clone());
+        Packed { file: Arc::new(file), path: layer.blob.path.as_path().into(), place }
     }
 
     /// How many bytes there are.
@@ -41,9 +45,7 @@ impl Packed {
     /// # Errors
     /// `local_io`.
     pub(crate) fn len(&self) -> Result<u64> {
-        let metadata =
-            self.file.metadata().map_err(|error| io_error("opening a layer", Some(&self.path), &error))?;
-        Ok(metadata.len())
+        self.place.present(&self.file).map_err(|error| io_error("opening a layer", Some(&self.path), &error))
     }
 
     /// Fills some of `buffer` from byte `offset` on; nothing at the end. Answers how much.
@@ -51,8 +53,12 @@ impl Packed {
     /// # Errors
     /// `local_io`.
     pub(crate) fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let from = self.place.offset.saturating_add(offset);
+        let left = usize::try_from(self.place.end().saturating_sub(from)).unwrap_or(usize::MAX);
+        let len = buffer.len().min(left);
+        let buffer = buffer.get_mut(..len).unwrap_or_default();
         let read = loop {
-            match at::read(&self.file, buffer, offset) {
+            match at::read(&self.file, buffer, from) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -65,8 +71,12 @@ impl Packed {
     /// # Errors
     /// `local_io`, also where there are not so many bytes.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        at::read_exact(&self.file, buffer, offset)
-            .map_err(|error| io_error("reading a layer", Some(&self.path), &error))
+        let from = self.place.offset.saturating_add(offset);
+        let read = match from.checked_add(buffer.len() as u64) {
+            Some(end) if end <= self.place.end() => at::read_exact(&self.file, buffer, from),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        read.map_err(|error| io_error("reading a layer", Some(&self.path), &error))
     }
 
     /// The compression by its magic (L20), if it can be read and has one that is known.
@@ -78,6 +88,6 @@ impl Packed {
 
     /// The same as the decoded layer that it is where it is not compressed, `len` bytes of it.
     pub(super) fn into_spool(self, len: u64) -> Spool {
-        Spool::of_file(self.file, self.path, len)
+        Spool::of_range(self.file, self.path, self.place.offset, len)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
 
-use super::LocalLayer;
+use super::{LocalLayer, Packed};
 use crate::at;
 use crate::fault::{available_space, io_error};
 
@@ -17,6 +17,8 @@ use crate::fault::{available_space, io_error};
 pub(crate) struct Spool {
     file: Arc<File>,
     path: Arc<Path>,
+    /// Where it begins in the file.
+    start: u64,
     len: u64,
 }
 
@@ -25,12 +27,12 @@ impl Spool {
     pub(crate) fn new(dir: &Path) -> Result<Spool> {
         let file = tempfile::tempfile_in(dir)
             .map_err(|error| io_error("making a temporary file", Some(dir), &error))?;
-        Ok(Spool { file: Arc::new(file), path: dir.into(), len: 0 })
+        Ok(Spool { file: Arc::new(file), path: dir.into(), start: 0, len: 0 })
     }
 
-    /// The first bytes of a file that is there.
-    pub(super) fn of_file(file: Arc<File>, path: Arc<Path>, len: u64) -> Spool {
-        Spool { file, path, len }
+    /// A range of a file that is there.
+    pub(super) fn of_range(file: Arc<File>, path: Arc<Path>, start: u64, len: u64) -> Spool {
+        Spool { file, path, start, len }
     }
 
     /// Adds bytes at the end.
@@ -48,7 +50,7 @@ impl Spool {
 
     /// Fills `buffer` from `offset` on.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        at::read_exact(&self.file, buffer, offset)
+        at::read_exact(&self.file, buffer, self.start.saturating_add(offset))
             .map_err(|error| io_error("reading a decoded layer", Some(&self.path), &error))
     }
 }
@@ -73,14 +75,14 @@ pub(crate) fn check_space(layers: &[LocalLayer], dir: &Path) -> Result<()> {
 
 /// A lower bound: gzip states the size of its last member modulo 2^32 at the end, zstd often the size of its first frame.
 fn least_decoded_size(layer: &LocalLayer) -> Option<u64> {
-    let file = File::open(&layer.path).ok()?;
+    let blob = Packed::open(layer).ok()?;
     let mut head = [0; 18];
     let n = head.len().min(usize::try_from(layer.descriptor.size).ok()?);
-    at::read_exact(&file, &mut head[..n], 0).ok()?;
+    blob.read(&mut head[..n], 0).ok()?;
     match Format::detect(&head[..n]).ok()? {
         Format::Gzip if layer.descriptor.size >= 18 => {
             let mut tail = [0; 4];
-            at::read_exact(&file, &mut tail, layer.descriptor.size - 4).ok()?;
+            blob.read(&mut tail, layer.descriptor.size - 4).ok()?;
             Some(u64::from(u32::from_le_bytes(tail)))
         }
         Format::Zstd => zstd::zstd_safe::get_frame_content_size(&head[..n]).ok().flatten(),

@@ -1,14 +1,19 @@
 //! Where images are read from on this machine: layouts, archives, directories.
 
+mod walk;
+
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
-use wharfie_core::error::Result;
+use wharfie_core::client::{PullOptions, Pulled};
+use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
+use wharfie_core::source::{Local, Transport};
 use wharfie_core::{Digest, Limits};
 
 use crate::blob_file::BlobFile;
-use crate::drive::Supply;
+use crate::drive::{Observer, Supply};
 use crate::layout::Layout;
 
 /// A place on this machine that holds images; nothing in it is trusted before its digest held.
@@ -33,6 +38,12 @@ pub trait Origin: Debug + Send + Sync {
     /// # Errors
     /// `local_io`.
     fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>>;
+
+    /// The image of this name, or at this place (`@N`, counted from 0); without a name the only one there is.
+    ///
+    /// # Errors
+    /// `not_found` with the names there are, and whatever [`Origin::entries`] answers.
+    fn find(&self, name: Option<&str>) -> Result<Descriptor>;
 }
 
 impl Origin for Layout {
@@ -49,7 +60,47 @@ impl Origin for Layout {
     }
 
     fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
-        Ok(self.blob_size(digest).map(|size| BlobFile::range(self.blob_path(digest), 0, size)))
+        Ok(self.blob_size(digest).map(|size| BlobFile::awaited(self.blob_path(digest), size)))
+    }
+
+    fn find(&self, name: Option<&str>) -> Result<Descriptor> {
+        Layout::find(self, name)
+    }
+}
+
+/// Opens what is at a place on this machine: the transport says what it must be; for a bare path what is there is looked
+/// at. An archive that is compressed, or comes through a pipe (`-` is the standard input), is unpacked once into a temporary
+/// file without a name.
+///
+/// # Errors
+/// `not_found`, `invalid_document`, `invalid_tar`, `limit_exceeded`, `unsupported_compression`, `corrupt_stream`,
+/// `local_io`, `no_space`, `permission_denied`.
+pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
+    let path = Path::new(&local.path);
+    match local.transport {
+        Transport::OciLayout => Ok(Arc::new(Layout::open(path)?)),
+        Transport::Path if path.is_dir() => Ok(Arc::new(Layout::open(path)?)),
+        Transport::Path if !path.exists() => {
+            let what = "a file or directory of this name".to_owned();
+            Err(Error::from(ErrorKind::NotFound { what, detail: None }).at_path(&local.path))
+        }
+        _ => {
+            let reason = "this version reads registries and OCI layouts (`oci:DIR[:REF]`)".to_owned();
+            let transport = local.path.clone();
+            Err(ErrorKind::UnsupportedTransport { transport, reason }.into())
+        }
+    }
+}
+
+impl dyn Origin {
+    /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
+    ///
+    /// The client machine decides; this only answers what it asks.
+    ///
+    /// # Errors
+    /// `not_found` for what is missing, and whatever the documents come to.
+    pub fn walk(&self, top: &Descriptor, options: PullOptions, observer: &dyn Observer) -> Result<Pulled> {
+        walk::walk(self, top, options, observer)
     }
 }
 

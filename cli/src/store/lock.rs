@@ -80,20 +80,3 @@ impl Lease {
         done
     }
 }
-
-/// Holds a lock file exclusively until it is dropped.
-#[derive(Debug)]
-pub(super) struct Held(#[allow(dead_code, reason = "its lock goes with it")] File);
-
-impl Held {
-    /// Waits for whoever has it.
-    pub(super) fn take(path: &Path) -> Result<Held> {
-        let file = open(path)?;
-        match file.lock() {
-            Err(error) if error.kind() != std::io::ErrorKind::Unsupported => {
-                Err(io_error("locking the store", Some(path), &error))
-            }
-            _ => Ok(Held(file)),
-        }
-    }
-}

@@ -3,7 +3,7 @@
 //! ```text
 //! oci-layout  index.json  blobs/<algorithm>/<hex>     the layout, for every tool that reads one
 //! ingest/lock                                         shared by all who use the store, exclusive for a prune
-//! ingest/index.lock                                   held while index.json is rewritten
+//! .index.lock                                         held while index.json is rewritten, and then gone
 //! ingest/<algorithm>-<hex>.partial                    a blob on its way, locked by the one process that writes it
 //! side/<algorithm>/<hex>                              what is known of a layer without reading its blob: derived, may go
 //! ```
@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use wharfie_core::archive::listing::{EMPTY, MARKER};
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document};
 use wharfie_core::{Digest, Error, Limits, MediaType, Reference};
@@ -38,9 +39,6 @@ use wharfie_core::{Digest, Error, Limits, MediaType, Reference};
 use crate::fault::io_error;
 pub use census::{Census, Image, Prune, Pruned};
 pub use partial::{Claim, Partial};
-
-/// The content of `oci-layout`.
-const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 
 /// A store in a directory: an OCI layout (image-spec `image-layout.md`) that other tools can read. Cheap to clone.
 ///
@@ -318,7 +316,7 @@ fn lay(root: &Path, found: bool) -> Result<()> {
         fs::create_dir_all(&dir).map_err(|error| io_error("making the store", Some(&dir), &error))?;
     }
     if !found {
-        for (name, content) in [("index.json", index::EMPTY), ("oci-layout", LAYOUT)] {
+        for (name, content) in [("index.json", EMPTY), ("oci-layout", MARKER)] {
             let path = root.join(name);
             let write = || -> std::io::Result<()> {
                 let mut file = temporary(&root.join("ingest"))?;

@@ -72,8 +72,8 @@ fn ingest(store: &Store) -> Vec<String> {
 #[test]
 fn a_new_store_is_an_oci_layout() {
     let (_dir, store) = store();
-    assert_eq!(fs::read_to_string(store.root().join("oci-layout")).unwrap(), LAYOUT);
-    assert_eq!(fs::read_to_string(store.root().join("index.json")).unwrap(), index::EMPTY);
+    assert_eq!(fs::read_to_string(store.root().join("oci-layout")).unwrap(), MARKER);
+    assert_eq!(fs::read_to_string(store.root().join("index.json")).unwrap(), EMPTY);
     assert!(ingest(&store).is_empty());
     // Opened again, nothing is laid anew.
     fs::write(store.root().join("index.json"), r#"{"schemaVersion":2,"manifests":[],"x":1}"#).unwrap();
@@ -105,7 +105,7 @@ fn many_may_lay_one_store_at_once() {
             scope.spawn(|| Store::open(&root).unwrap());
         }
     });
-    assert_eq!(fs::read_to_string(root.join("oci-layout")).unwrap(), LAYOUT);
+    assert_eq!(fs::read_to_string(root.join("oci-layout")).unwrap(), MARKER);
     assert!(ingest(&Store::open(&root).unwrap()).is_empty());
 }
 

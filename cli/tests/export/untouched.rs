@@ -133,7 +133,7 @@ fn l23_nothing_comes_of_a_blob_that_is_not_what_it_should_be() {
             let image = image_of(&scene, format, &blob);
             let mut rotten = blob.clone();
             rotten[at] ^= 1;
-            std::fs::File::create(&image.layers[0].path).unwrap().write_all(&rotten).unwrap();
+            std::fs::File::create(&image.layers[0].blob.path).unwrap().write_all(&rotten).unwrap();
             let error = scene.export(&image, name, &Options::default(), 2).unwrap_err();
             assert_eq!(error.code(), expected, "{name}: {error}");
             assert_eq!(scene.left(), [""; 0]);

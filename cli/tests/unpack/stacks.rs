@@ -161,11 +161,7 @@ impl Quay {
             let path = self.scene.dir.path().join("blobs").join(number.to_string());
             fs::write(&path, &blob.bytes).unwrap();
             let media_type = MediaType::parse(&blob.media_type);
-            LocalLayer {
-                descriptor: Descriptor::new(media_type, blob.digest, blob.size),
-                path,
-                arriving: None,
-            }
+            LocalLayer::of_file(Descriptor::new(media_type, blob.digest, blob.size), path)
         };
         LocalImage { layers: blobs.iter().enumerate().map(layer).collect(), diff_ids }
     }

@@ -7,6 +7,7 @@ mod image;
 mod look;
 mod registry;
 mod root;
+mod save;
 mod show;
 mod store;
 
@@ -18,6 +19,7 @@ pub(super) use self::image::*;
 pub(super) use self::look::*;
 pub(super) use self::registry::*;
 pub(super) use self::root::*;
+pub(super) use self::save::*;
 pub(super) use self::show::*;
 pub(super) use self::store::*;
 
@@ -100,6 +102,8 @@ pub(super) enum Command {
     ///
     /// It works on all processors that this process may use: limits set by taskset or a cgroup count.
     Unpack(UnpackArgs),
+    /// Write images to one file, for docker load, podman load and others
+    Save(SaveArgs),
     /// List the files of an image
     Ls(LsArgs),
     /// Write files of an image, fetching and reading as few layers as can decide them

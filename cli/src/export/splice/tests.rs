@@ -126,15 +126,9 @@ fn packed_file(dir: &TempDir, name: &str, bytes: &[u8]) -> Packed {
 
 fn local(path: &Path, bytes: &[u8]) -> LocalLayer {
     let digest = Digest::of(Algorithm::Sha256, bytes);
-    LocalLayer {
-        descriptor: Descriptor::new(
-            "application/vnd.oci.image.layer.v1.tar+gzip".into(),
-            digest,
-            bytes.len() as u64,
-        ),
-        path: path.to_owned(),
-        arriving: None,
-    }
+    let descriptor =
+        Descriptor::new("application/vnd.oci.image.layer.v1.tar+gzip".into(), digest, bytes.len() as u64);
+    LocalLayer::of_file(descriptor, path)
 }
 
 /// Runs of one source with a few bytes of nowhere between: half of it, and its tail.
