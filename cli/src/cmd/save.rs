@@ -125,16 +125,18 @@ fn options(arguments: &SaveArgs, kind: Kind, cancel: &Cancel) -> Result<Options>
         Some(CompressionArg::Zstd) => Format::Zstd,
         None => format_of_name(&arguments.output).unwrap_or(Format::Identity),
     };
-    let mut options = Options::default();
-    options.layers = if arguments.keep_compression { Layers::AsTheyAre } else { Layers::Bare };
-    options.level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
+    let level = arguments.level.map(|level| i32::try_from(level).unwrap_or(i32::MAX));
     if is_archive {
-        format.level(options.level)?;
+        format.level(level)?;
     }
-    options.format = Some(format);
-    options.temp_dir.clone_from(&arguments.temp_dir);
-    options.cancel = cancel.clone();
-    Ok(options)
+    Ok(Options {
+        layers: if arguments.keep_compression { Layers::AsTheyAre } else { Layers::Bare },
+        format: Some(format),
+        level,
+        temp_dir: arguments.temp_dir.clone(),
+        cancel: cancel.clone(),
+        ..Options::default()
+    })
 }
 
 /// What `--name` says, each of them good for this kind.

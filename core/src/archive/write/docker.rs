@@ -32,7 +32,7 @@ pub(super) fn bare(contents: &Contents) -> Result<Vec<Part>> {
             }
             names.push(name);
         }
-        entries.push(entry(config, image, names));
+        entries.push(entry(&config, image, &names));
     }
     let mut parts = Vec::from([bytes(MANIFEST, json(&Value::from(entries))?)]);
     parts.append(&mut configs);
@@ -46,8 +46,8 @@ pub(super) fn as_they_are(contents: &Contents) -> Result<Vec<Part>> {
     let entries: Vec<Value> = images
         .iter()
         .map(|image| {
-            let layers = image.layers.iter().map(|layer| blob_name(&layer.digest)).collect();
-            entry(blob_name(&image.config.digest), image, layers)
+            let layers: Vec<_> = image.layers.iter().map(|layer| blob_name(&layer.digest)).collect();
+            entry(&blob_name(&image.config.digest), image, &layers)
         })
         .collect();
     let mut listed = Vec::new();

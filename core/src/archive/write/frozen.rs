@@ -59,7 +59,7 @@ pub(super) fn parts(contents: &Contents) -> Result<Vec<Part>> {
             }
             parent = Some(id);
         }
-        entries.push(entry(config, image, names));
+        entries.push(entry(&config, image, &names));
     }
     let repositories = serde_json::to_value(&repositories).unwrap_or_default();
     let mut first = Vec::from([

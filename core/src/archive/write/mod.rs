@@ -325,7 +325,7 @@ fn reference(name: &str) -> Result<Option<Reference>> {
 }
 
 /// One entry of `manifest.json`.
-fn entry(config: String, image: &Image, layers: Vec<String>) -> serde_json::Value {
+fn entry(config: &str, image: &Image, layers: &[String]) -> serde_json::Value {
     let mut seen = BTreeSet::new();
     let names = image.names.iter().map(Reference::familiar).filter(|name| seen.insert(name.clone()));
     let names: Vec<String> = names.collect();
