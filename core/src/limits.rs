@@ -57,6 +57,10 @@ pub struct Limits {
     pub sparse_fragments: u32,
     /// Layers in one image.
     pub layers: u32,
+    /// Members of one archive of images, or files of one directory of them.
+    pub archive_members: u32,
+    /// Bytes of all documents in one archive of images together.
+    pub archive_document_bytes: u64,
 }
 
 impl Default for Limits {
@@ -88,6 +92,8 @@ impl Default for Limits {
             sparse_bytes: 64 << 30,
             sparse_fragments: 1_000_000,
             layers: 10_000,
+            archive_members: 1_000_000,
+            archive_document_bytes: 256 << 20,
         }
     }
 }

@@ -113,6 +113,29 @@ impl Schema1 {
         })
     }
 
+    /// The same of docker's v1 layout, where each layer has such a `json`: the newest first, each with its layer's digest.
+    ///
+    /// # Errors
+    /// As for a manifest of these.
+    pub(crate) fn of_v1(chain: &[(Digest, Vec<u8>)], limits: &Limits) -> Result<Schema1> {
+        let (mut steps, mut top) = (Vec::new(), None);
+        for (blob, raw) in chain {
+            let value = json::parse("json", raw, limits)?;
+            steps.push(Step::read(*blob, &value)?);
+            top.get_or_insert(value);
+        }
+        let root = Value::Null;
+        let steps = chained(&Node::root("json", &root), steps)?;
+        Ok(Schema1 {
+            name: String::new(),
+            tag: String::new(),
+            architecture: String::new(),
+            entries: steps.into_iter().rev().map(|step| step.entry).collect(),
+            signatures: 0,
+            top: top.unwrap_or_default(),
+        })
+    }
+
     /// The blobs to apply, the lowest first; entries that add nothing are left out. Their sizes are not known.
     pub fn layers(&self) -> impl Iterator<Item = &Digest> {
         self.entries.iter().filter(|entry| !entry.history.empty_layer).map(|entry| &entry.blob)

@@ -1,0 +1,138 @@
+//! Docker's v1 layout: a folder for each layer with `json` and `layer.tar`, and `repositories`, which names the topmost ones.
+//!
+//! Config and manifest are made, as docker makes them of such an image when it loads it.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::docker::{self, repositories};
+use super::facts::Facts;
+use super::{Collection, Image};
+use crate::archive::catalog::in_entry;
+use crate::codec::Format;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::json::{self, Node};
+use crate::image::{Descriptor, Schema1};
+use crate::media_type::MediaType;
+
+const LAYER: &str = "/layer.tar";
+
+/// The images of a v1 layout.
+pub(super) fn read(facts: &mut Facts) -> Result<Option<Collection>> {
+    let Some(tags) = repositories(facts)? else { return Ok(None) };
+    let ids: Vec<String> = if tags.is_empty() {
+        match topmost(facts)? {
+            Some(ids) => ids,
+            None => return Ok(None),
+        }
+    } else {
+        tags.keys().cloned().collect()
+    };
+    let mut collection = Collection::default();
+    let mut is_whole = true;
+    for id in ids {
+        match image(facts, &id, &mut collection)? {
+            Some(top) => {
+                let names = tags.get(&id).cloned().unwrap_or_default();
+                collection.images.push(Image::named(top, names));
+            }
+            None => is_whole = false,
+        }
+    }
+    Ok(is_whole.then_some(collection))
+}
+
+/// The layers that are nobody's parent.
+fn topmost(facts: &mut Facts) -> Result<Option<Vec<String>>> {
+    let ids: Vec<String> = facts
+        .catalog
+        .names()
+        .filter_map(|name| name.strip_suffix(LAYER))
+        .filter(|id| !id.contains('/'))
+        .map(ToString::to_string)
+        .collect();
+    let mut parents = BTreeSet::new();
+    let mut is_whole = true;
+    for id in &ids {
+        match step(facts, id)? {
+            Some((_, Some(parent))) => drop(parents.insert(parent)),
+            Some((_, None)) => {}
+            None => is_whole = false,
+        }
+    }
+    Ok(is_whole.then(|| ids.into_iter().filter(|id| !parents.contains(id)).collect()))
+}
+
+/// A layer's `json`, and its parent's id.
+fn step(facts: &mut Facts, id: &str) -> Result<Option<(Vec<u8>, Option<String>)>> {
+    let name = format!("{id}/json");
+    let Some(raw) = facts.document(&name)? else { return Ok(None) };
+    let place = |error: Error| in_entry(error, name.as_bytes());
+    let value = json::parse("json", &raw, &facts.limits).map_err(place)?;
+    let parent = Node::root("json", &value).text_at("parent").map_err(place)?;
+    Ok(Some((raw, parent.filter(|parent| !parent.is_empty()))))
+}
+
+/// The image whose topmost layer this is.
+fn image(facts: &mut Facts, id: &str, collection: &mut Collection) -> Result<Option<Descriptor>> {
+    // The newest first.
+    let mut steps = Vec::new();
+    let mut next = Some(id.to_string());
+    let mut seen = BTreeSet::new();
+    while let Some(id) = next {
+        if !seen.insert(id.clone()) {
+            let reason = "its parents lead in circles".to_string();
+            let error = ErrorKind::InvalidDocument { document: "json", reason };
+            return Err(in_entry(error.into(), format!("{id}/json").as_bytes()));
+        }
+        if seen.len() as u64 > u64::from(facts.limits.layers) {
+            let value = u64::from(facts.limits.layers);
+            return Err(ErrorKind::LimitExceeded { limit: "layers", value }.into());
+        }
+        let Some((raw, parent)) = step(facts, &id)? else { return Ok(None) };
+        steps.push((format!("{id}{LAYER}"), raw));
+        next = parent;
+    }
+    let (mut chain, mut layers) = (Vec::new(), Vec::new());
+    let mut is_whole = true;
+    for (name, raw) in steps {
+        let format = facts.format(&name)?;
+        // Its `diff_id` is nowhere said.
+        let diff_id = match format {
+            Some(format) => facts.digest(&name, format != Format::Identity)?,
+            None => None,
+        };
+        let layer = match diff_id {
+            Some(diff_id) => docker::layer(facts, &name, diff_id, collection)?.map(|layer| (layer, diff_id)),
+            None => None,
+        };
+        match layer {
+            Some((layer, diff_id)) => {
+                chain.push((layer.digest, raw));
+                layers.push((layer, diff_id));
+            }
+            None => is_whole = false,
+        }
+    }
+    if !is_whole {
+        return Ok(None);
+    }
+    let schema1 = Schema1::of_v1(&chain, &facts.limits)
+        .map_err(|error| in_entry(error, format!("{id}/json").as_bytes()))?;
+    // Those that hold nothing are left out, as in a pull of schema 1; the lowest comes first.
+    let mut kept = schema1.layers().peekable();
+    let mut used = Vec::new();
+    for (layer, diff_id) in layers.into_iter().rev() {
+        if kept.next_if(|digest| **digest == layer.digest).is_some() {
+            used.push((layer, diff_id));
+        }
+    }
+    let diff_ids: Vec<_> = used.iter().map(|(_, diff_id)| *diff_id).collect();
+    let config = schema1.config(&diff_ids, &facts.limits)?;
+    let digest = crate::digest::Digest::sha256(&config.raw);
+    let descriptor = Descriptor::new(MediaType::DockerConfig, digest, config.raw.len() as u64);
+    collection.made.insert(digest, config.raw);
+    docker::manifest(descriptor, used.into_iter().map(|(layer, _)| layer).collect(), collection).map(Some)
+}
