@@ -1,17 +1,20 @@
 //! Where images are read from on this machine: layouts, archives, directories.
 
+mod archive;
 mod walk;
 
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
+use wharfie_core::archive::Kind;
 use wharfie_core::client::{PullOptions, Pulled};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
 use wharfie_core::source::{Local, Transport};
 use wharfie_core::{Digest, Limits};
 
+use self::archive::Archive;
 use crate::blob_file::BlobFile;
 use crate::drive::{Observer, Supply};
 use crate::layout::Layout;
@@ -77,19 +80,30 @@ impl Origin for Layout {
 /// `local_io`, `no_space`, `permission_denied`.
 pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
     let path = Path::new(&local.path);
-    match local.transport {
-        Transport::OciLayout => Ok(Arc::new(Layout::open(path)?)),
-        Transport::Path if path.is_dir() => Ok(Arc::new(Layout::open(path)?)),
-        Transport::Path if !path.exists() => {
-            let what = "a file or directory of this name".to_owned();
-            Err(Error::from(ErrorKind::NotFound { what, detail: None }).at_path(&local.path))
+    let limits = &Limits::default();
+    let is_dir = path.is_dir();
+    let refuse = |what: &str| {
+        let error = ErrorKind::InvalidOption { reason: what.to_owned() };
+        Err(Error::from(error).at_path(&local.path))
+    };
+    let archive = match (local.transport, is_dir) {
+        (Transport::OciLayout, _) => return Ok(Arc::new(Layout::open(path)?)),
+        (Transport::Path, true)
+            if path.join("oci-layout").exists() && !path.join("manifest.json").exists() =>
+        {
+            return Ok(Arc::new(Layout::open(path)?));
         }
-        _ => {
-            let reason = "this version reads registries and OCI layouts (`oci:DIR[:REF]`)".to_owned();
-            let transport = local.path.clone();
-            Err(ErrorKind::UnsupportedTransport { transport, reason }.into())
-        }
-    }
+        (Transport::Path, true) => Archive::directory(path, None, limits),
+        (Transport::Path, false) => Archive::file(path, None, limits),
+        (Transport::OciArchive, true) => return refuse("it is a directory: `oci:DIR` names a layout"),
+        (Transport::OciArchive, false) => Archive::file(path, Some(Kind::Layout), limits),
+        (Transport::DockerArchive, true) => Archive::directory(path, Some(Kind::Docker), limits),
+        (Transport::DockerArchive, false) => Archive::file(path, Some(Kind::Docker), limits),
+        (Transport::Directory, false) if path.exists() => return refuse("it is no directory"),
+        (Transport::Directory, _) => Archive::directory(path, Some(Kind::Directory), limits),
+        _ => return refuse("this is not read"),
+    };
+    Ok(Arc::new(archive?))
 }
 
 impl dyn Origin {
