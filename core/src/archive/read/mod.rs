@@ -8,6 +8,8 @@ mod docker;
 mod facts;
 mod layout;
 mod names;
+#[cfg(test)]
+mod tests;
 mod v1;
 
 use alloc::borrow::ToOwned;
