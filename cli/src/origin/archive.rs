@@ -1,7 +1,7 @@
 //! Archives and directories of images, told apart and read by core's [`archive`](wharfie_core::archive).
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Archive {
         let place = |error: Error| error.at_path(shown.clone());
         let mut head = Vec::new();
         let reading = |error| io_error("reading an archive", Some(path), &error);
-        file.by_ref().take(Format::MAGIC_BYTES as u64).read_to_end(&mut head).map_err(reading)?;
+        Read::by_ref(&mut file).take(Format::MAGIC_BYTES as u64).read_to_end(&mut head).map_err(reading)?;
         let format = Format::detect(&head).map_err(place)?;
         let file = match (is_seekable, format) {
             (true, Format::Identity) => file,

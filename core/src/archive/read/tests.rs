@@ -20,7 +20,9 @@ fn tar(members: &[Member<'_>]) -> Vec<u8> {
     for (name, kind, content) in members {
         let is_file = *kind == crate::tar::Kind::File;
         let (link, size) = if is_file { (&b""[..], content.len() as u64) } else { (*content, 0) };
-        Header { path: name.as_bytes(), link, kind: *kind, metadata: &metadata, size }.write(&mut tar).unwrap();
+        Header { path: name.as_bytes(), link, kind: *kind, metadata: &metadata, size }
+            .write(&mut tar)
+            .unwrap();
         if is_file {
             tar.extend_from_slice(content);
             tar.resize(tar.len() + padding(size), 0);
