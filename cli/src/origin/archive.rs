@@ -101,7 +101,7 @@ impl Archive {
         let located = |error: Error| error.at_path(shown.clone());
         let mut reading = Reading::new(catalog, kind, limits);
         let collection = loop {
-            match reading.next().map_err(located)? {
+            match reading.poll_need().map_err(located)? {
                 Need::Bytes(span) => {
                     let bytes = bytes(&place.blob(&span)).map_err(located)?;
                     reading.supply(&bytes).map_err(located)?;

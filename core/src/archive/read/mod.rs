@@ -102,7 +102,7 @@ impl Collection {
 
 /// Finds out what images there are.
 ///
-/// Drive it so: answer what [`Reading::next`] needs, until it is done.
+/// Drive it so: answer what [`Reading::poll_need`] needs, until it is done.
 #[derive(Clone, Debug)]
 pub struct Reading {
     facts: Facts,
@@ -120,7 +120,7 @@ impl Reading {
     /// # Errors
     /// `not_found` for members that lack, or if this holds no images; `invalid_document`, `invalid_tar`, `digest_mismatch`,
     /// `layer_count_mismatch`, `limit_exceeded`, `unsupported_compression`.
-    pub fn next(&mut self) -> Result<Need> {
+    pub fn poll_need(&mut self) -> Result<Need> {
         if let Some(need) = self.facts.next() {
             return Ok(need.clone());
         }

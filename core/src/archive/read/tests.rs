@@ -45,7 +45,7 @@ fn read_by(tar: &[u8], piece: usize, kind: Option<Kind>) -> Result<Collection> {
     }
     let mut reading = Reading::new(cataloguer.finish(tar.len() as u64)?, kind, &limits);
     loop {
-        match reading.next()? {
+        match reading.poll_need()? {
             Need::Bytes(span) => reading.supply(&tar[span.offset as usize..][..span.len as usize])?,
             Need::Digest { span, .. } => {
                 reading.hashed(Digest::sha256(&tar[span.offset as usize..][..span.len as usize]))?;
