@@ -23,6 +23,7 @@ extern crate std;
 pub mod archive;
 pub mod client;
 pub mod codec;
+pub mod copy;
 pub mod digest;
 pub mod error;
 pub mod http;

@@ -3,6 +3,7 @@
 mod args;
 mod auth;
 mod cat;
+mod copy;
 mod diff;
 mod export;
 mod generate;
@@ -15,6 +16,7 @@ mod ls;
 mod open;
 mod output;
 mod pull;
+mod remote;
 mod save;
 mod select;
 mod show;
@@ -81,6 +83,11 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Tags(arguments) => list::tags(arguments, console),
         Command::Repos(arguments) => list::repositories(arguments, console),
         Command::Pull(arguments) => pull::run(arguments, console),
+        Command::Copy(arguments) => copy::copy(arguments, console),
+        Command::Push(arguments) => copy::push(arguments, console),
+        Command::Tag(arguments) => remote::tag(arguments, console),
+        Command::Delete(arguments) => remote::delete(arguments, console),
+        Command::Referrers(arguments) => remote::referrers(arguments, console),
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
         Command::Unpack(arguments) => unpack::run(arguments, console),

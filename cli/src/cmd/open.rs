@@ -118,7 +118,7 @@ impl Opened {
                 || descriptor.media_type.is_nondistributable();
             if elsewhere && driver.store().has(&descriptor.digest).is_none() {
                 let whole = options(PlatformChoice::All, Depth::Layers);
-                let whole = PullOptions { image: whole, when: When::Missing };
+                let whole = PullOptions { image: whole, when: When::Missing, ..PullOptions::default() };
                 driver.pull(&reference.with_digest(image.manifest.digest), &whole)?;
             } else {
                 driver.blob(&reference.with_digest(descriptor.digest))?;
@@ -327,7 +327,7 @@ pub(super) fn pull_options(image: client::PullOptions, store: &StoreArgs) -> Pul
         PullMode::Missing => When::Missing,
         PullMode::Never => When::Never,
     };
-    PullOptions { image, when: if store.offline { When::Missing } else { when } }
+    PullOptions { image, when: if store.offline { When::Missing } else { when }, ..PullOptions::default() }
 }
 
 /// The store that the options name.
@@ -356,9 +356,14 @@ pub(super) fn driver(from: &FromArgs, console: &Console) -> Result<(Driver, Opti
         }
         Err(error) => return Err(error),
     };
+    Ok((driver_on(from, store, console)?, folder))
+}
+
+/// A driver on a store that is open.
+pub(super) fn driver_on(from: &FromArgs, store: Store, console: &Console) -> Result<Driver> {
     let search = auth::search(from.network.creds.as_deref(), from.network.authfile.as_deref());
     let found = Arc::new(Found { search, console: console.clone() });
-    Ok((driver_with(&from.network, from.store.offline, store, found, console)?, folder))
+    driver_with(&from.network, from.store.offline, store, found, console)
 }
 
 fn temporary() -> Result<tempfile::TempDir> {
@@ -376,7 +381,7 @@ pub(super) fn network_driver(
     passing_driver(network, Arc::new(Found { search, console: console.clone() }), console)
 }
 
-fn passing_driver(
+pub(super) fn passing_driver(
     network: &NetworkArgs,
     credentials: Arc<dyn CredentialSource>,
     console: &Console,

@@ -11,6 +11,9 @@ use crate::console::{Bytes, Console};
 
 /// `pull IMAGE…`
 pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
+    if let Some(done) = super::copy::pull(arguments, console) {
+        return done;
+    }
     // Every name is read before the first image is fetched.
     let references: Vec<_> = arguments
         .images

@@ -74,7 +74,8 @@ fn words(warning: &Warning) -> String {
 /// Shows transfers, events and the trace.
 pub(super) struct Watch {
     notes: Notes,
-    tasks: Mutex<BTreeMap<Digest, Task>>,
+    /// By digest, and whether it goes up.
+    tasks: Mutex<BTreeMap<(Digest, bool), Task>>,
 }
 
 impl Watch {
@@ -99,13 +100,16 @@ impl Observer for Watch {
         let state = match transfer.state {
             TransferState::Present => return,
             TransferState::Done => {
-                if let Some(task) = tasks.remove(&digest) {
+                // What comes and goes at once has come first.
+                let task = tasks.remove(&(digest, false)).or_else(|| tasks.remove(&(digest, true)));
+                if let Some(task) = task {
                     task.done(transfer.position);
                 }
                 return;
             }
             TransferState::Stopped => {
-                tasks.remove(&digest);
+                tasks.remove(&(digest, false));
+                tasks.remove(&(digest, true));
                 return;
             }
             TransferState::Waiting => "another process fetches it",
@@ -113,8 +117,10 @@ impl Observer for Watch {
             TransferState::Verifying => "verifying",
             _ => "",
         };
-        let begin = || self.notes.console.task("pulling", &short(&digest), transfer.position, transfer.size);
-        let task = tasks.entry(digest).or_insert_with(begin);
+        let goes_up = transfer.state == TransferState::Sending;
+        let verb = if goes_up { "pushing" } else { "pulling" };
+        let begin = || self.notes.console.task(verb, &short(&digest), transfer.position, transfer.size);
+        let task = tasks.entry((digest, goes_up)).or_insert_with(begin);
         task.position(transfer.position);
         task.state(state);
     }

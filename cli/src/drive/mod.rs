@@ -179,14 +179,16 @@ impl Driver {
             None if online || reference.digest().is_some() => reference.clone(),
             None => return Err(ErrorKind::Offline { what: reference.familiar() }.into()),
         };
-        Ok(Aim { reference, target, known, online, options: options.image.clone() })
+        let (unlisted, options) = (options.unlisted, options.image.clone());
+        Ok(Aim { reference, target, known, online, unlisted, options })
     }
 
     /// A pull has come to its end: the store lists what it brought.
     fn arrived(&self, aim: &Aim, outcome: Outcome) -> Result<Pulled> {
         let Outcome::Pulled(image) = outcome else { return Err(unexpected()) };
         let image = aim.described(image);
-        if aim.options.depth == client::Depth::Layers && !self.store().is_read_only() {
+        let lists = aim.options.depth == client::Depth::Layers && !aim.unlisted;
+        if lists && !self.store().is_read_only() {
             let mut top = image.top.clone();
             top.data = None;
             top.annotations.clear();
@@ -205,7 +207,7 @@ impl Driver {
     /// As [`Driver::pull`].
     pub fn resolve(&self, reference: &Reference, when: When) -> Result<Descriptor> {
         let image = client::PullOptions { depth: client::Depth::Resolve, ..client::PullOptions::default() };
-        Ok(self.pull(reference, &PullOptions { image, when })?.image.top)
+        Ok(self.pull(reference, &PullOptions { image, when, unlisted: true })?.image.top)
     }
 
     /// A document of a pull (index, manifest or config), from the store.
@@ -355,6 +357,7 @@ struct Aim {
     /// What the store says that it is.
     known: Option<Descriptor>,
     online: bool,
+    unlisted: bool,
     options: client::PullOptions,
 }
 

@@ -53,6 +53,8 @@ pub struct PullOptions {
     pub image: client::PullOptions,
     /// When the registry is asked what a tag stands for.
     pub when: When,
+    /// Whether the store's index stays as it is: the caller lists what came.
+    pub unlisted: bool,
 }
 
 /// When the registry is asked what a tag stands for. Blobs that the store has are never fetched again.

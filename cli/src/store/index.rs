@@ -26,6 +26,47 @@ impl Store {
         Ok(())
     }
 
+    /// Lists a document in the layout's index under this name, to the letter, in place of what had it; without a name beside
+    /// what is there.
+    ///
+    /// # Errors
+    /// As [`Store::tag`].
+    pub fn list_as(&self, name: Option<&str>, descriptor: &Descriptor) -> Result<()> {
+        let mut descriptor = descriptor.clone();
+        descriptor.annotations.remove(REF_NAME);
+        if let Some(name) = name {
+            descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned());
+        }
+        let reason = "a descriptor cannot be written".to_owned();
+        let entry =
+            serde_json::to_value(&descriptor).map_err(|_| Error::from(ErrorKind::Internal { reason }))?;
+        let digest = descriptor.digest.to_string();
+        self.edit_index(|entries| {
+            let is_it = |known: &Value| match name {
+                Some(_) => ref_name(known) == name,
+                None => {
+                    let same = known.get("digest").and_then(Value::as_str) == Some(digest.as_str());
+                    same && ref_name(known).is_none()
+                }
+            };
+            match entries.iter().position(is_it) {
+                Some(at) if entries[at] == entry => return false,
+                Some(at) => entries[at] = entry,
+                None => entries.push(entry),
+            }
+            true
+        })?;
+        Ok(())
+    }
+
+    /// Makes of the store a layout and nothing else: what stores keep beside it goes, unless another process still uses it.
+    pub fn leave_layout(&self) {
+        let ingest = self.ingest();
+        let _ = self.0.lease.alone(|| {
+            fs::remove_dir_all(&ingest).map_err(|error| io_error("cleaning the layout", Some(&ingest), &error))
+        });
+    }
+
     /// Takes an image out of the index; its blobs go with the next prune. Answers whether it was there.
     ///
     /// # Errors

@@ -18,6 +18,21 @@ fn open(path: &Path) -> Result<File> {
         .map_err(|error| io_error("locking the store", Some(path), &error))
 }
 
+/// Whether the file still has its name.
+fn is_there(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let name = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        file.metadata().ok().map(name) == std::fs::metadata(path).ok().map(name)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
 /// A share in a store: while it lives, nobody prunes.
 #[derive(Debug)]
 pub(super) struct Lease(Option<Mutex<Share>>);
@@ -31,15 +46,26 @@ struct Share {
 impl Lease {
     /// Waits while another process prunes.
     pub(super) fn take(root: &Path) -> Result<Lease> {
-        let path = root.join("ingest").join("lock");
-        let file = open(&path)?;
-        match file.lock_shared() {
-            // Some network file systems have no locks: one user at a time is all that they are good for.
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
-            Err(error) => return Err(io_error("locking the store", Some(&path), &error)),
-            Ok(()) => {}
+        let ingest = root.join("ingest");
+        let path = ingest.join("lock");
+        loop {
+            std::fs::create_dir_all(&ingest)
+                .map_err(|error| io_error("locking the store", Some(&ingest), &error))?;
+            let file = match open(&path) {
+                // Whoever made a plain layout of it took it away in between.
+                Err(_) if !ingest.exists() => continue,
+                opened => opened?,
+            };
+            match file.lock_shared() {
+                // Some network file systems have no locks: one user at a time is all that they are good for.
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+                Err(error) => return Err(io_error("locking the store", Some(&path), &error)),
+                // A lock on a file that is not there any longer keeps nobody out.
+                Ok(()) if !is_there(&file, &path) => continue,
+                Ok(()) => {}
+            }
+            return Ok(Lease(Some(Mutex::new(Share { file, path }))));
         }
-        Ok(Lease(Some(Mutex::new(Share { file, path }))))
     }
 
     /// Of a store that nobody can write to.

@@ -159,6 +159,27 @@ impl Store {
         self.replace(&path, bytes).map_err(|error| error.in_blob(*digest))
     }
 
+    /// Takes a copy of a file whose bytes have this digest.
+    ///
+    /// # Errors
+    /// `no_space`, `local_io`, `permission_denied`.
+    pub fn adopt(&self, digest: &Digest, from: &Path) -> Result<()> {
+        if self.has(digest).is_some() {
+            return Ok(());
+        }
+        let path = self.blob_path(digest);
+        let copy = || -> std::io::Result<()> {
+            if let Some(dir) = path.parent() {
+                fs::create_dir_all(dir)?;
+            }
+            let mut file = temporary(&self.ingest())?;
+            std::io::copy(&mut File::open(from)?, &mut file)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map(drop).map_err(|error| error.error)
+        };
+        copy().map_err(|error| io_error("writing to the store", Some(&path), &error).in_blob(*digest))
+    }
+
     /// What a reference names, as far as the store knows: by its digest if it has one, else by its tag. For a digest
     /// the document itself must be here.
     ///

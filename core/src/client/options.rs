@@ -68,6 +68,8 @@ pub struct PushOptions {
     pub foreign_layers: bool,
     /// Whether everything is sent whatever the registry says that it has.
     pub force: bool,
+    /// Whether it is only asked what is there: nothing is sent, mounted or named, and the outcome says what would be.
+    pub dry_run: bool,
 }
 
 /// How a list goes about it.

@@ -145,6 +145,11 @@ impl Push {
         self.from.as_ref().is_some_and(|from| from.host() == self.to.host())
     }
 
+    /// Whether the registry has all of it in another repository.
+    pub(super) fn mounts_all(&self) -> bool {
+        self.is_one_registry()
+    }
+
     /// Whether they are even one repository: then nothing below the top has to be moved.
     fn is_one_repository(&self) -> bool {
         self.is_one_registry()
@@ -510,6 +515,12 @@ impl Client {
 
     fn put(&mut self, job: JobId, at: usize) {
         let Some(push) = self.push_of(job) else { return };
+        if push.options.dry_run {
+            if at == 0 {
+                push.tags.extend(push.names.drain(..));
+            }
+            return self.paper_done(job, at);
+        }
         let name = if at == 0 { push.names.front().cloned() } else { None };
         let Some(paper) = push.papers.get_mut(at) else { return };
         paper.stage = Stage::Putting;

@@ -280,7 +280,13 @@ impl Client {
     pub(super) fn not_there(&mut self, job: JobId, at: usize, key: Key) {
         let Some(push) = self.push_of(job) else { return };
         let takes_single = !push.no_single_posts;
+        let is_dry = push.options.dry_run;
+        let mounts = push.mounts_all();
         let Some(upload) = push.uploads.get_mut(at) else { return };
+        if is_dry {
+            let how = if mounts { Placed::Mounted } else { Placed::Sent };
+            return self.placed(job, at, key, how);
+        }
         if let Some(from) = upload.mounts.pop() {
             return self.upload_step(job, at, &Step::Mount(from), Some(key));
         }

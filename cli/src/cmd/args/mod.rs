@@ -3,6 +3,7 @@
 //! Each option of a shared group names its heading itself: clap's `next_help_heading` goes on to all that comes behind the
 //! group.
 
+mod copy;
 mod image;
 mod look;
 mod registry;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::copy::*;
 pub(super) use self::image::*;
 pub(super) use self::look::*;
 pub(super) use self::registry::*;
@@ -92,6 +94,19 @@ pub(super) enum Command {
     Repos(ReposArgs),
     /// Fetch images into the local store
     Pull(PullArgs),
+    /// Copy an image from one place to another: registries, layouts, archives
+    ///
+    /// Of an index the image for this machine is taken, unless --all, --platform or --digest says otherwise. Between two
+    /// registries what is copied touches no disk for longer than its blobs are on their way.
+    Copy(Box<CopyArgs>),
+    /// Send an image from this machine to a registry
+    Push(Box<PushArgs>),
+    /// Give an image on a registry further tags
+    Tag(TagArgs),
+    /// Delete a tag or a manifest on a registry
+    Delete(DeleteArgs),
+    /// List what refers to an image: signatures, SBOMs, attestations
+    Referrers(ReferrersArgs),
     /// Check every digest, size, diff_id and reference of an image
     Validate(ValidateArgs),
     /// Write the merged root file system of an image as a tar

@@ -8,7 +8,7 @@ use super::{FromArgs, PlatformArgs};
 
 #[derive(Debug, Args)]
 pub(in crate::cmd) struct PullArgs {
-    /// The images
+    /// The images; or one, and the place on this machine to write it to (`oci:DIR[:REF]` and so on)
     #[arg(required = true)]
     pub(in crate::cmd) images: Vec<String>,
     #[command(flatten)]

@@ -1,0 +1,440 @@
+//! Where an image comes from and where it goes to.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use wharfie_core::client::{Credentials, Depth, PlatformChoice};
+use wharfie_core::copy::prune;
+use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::image::{Choice, Config, Descriptor, Document, View};
+use wharfie_core::source::{Local, Transport};
+use wharfie_core::{Limits, Platform, Reference, Source};
+
+use super::super::args::FromArgs;
+use super::super::{auth, open};
+use super::rework::Made;
+use super::wishes::{Selection, Wishes};
+use super::{Run, fetched, is_layout};
+use crate::console::Console;
+use crate::credentials::Search;
+use crate::destination::Destination;
+use crate::drive::{CredentialSource, PullOptions};
+use crate::layout::Layout;
+use crate::origin::Origin;
+use crate::store::Store;
+
+/// Where an image comes from.
+#[derive(Clone)]
+pub(super) enum From {
+    Registry(Reference),
+    /// A place on this machine, and the name there.
+    Local(Arc<dyn Origin>, Option<String>),
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Registry(reference) => f.write_str(&reference.familiar()),
+            From::Local(origin, None) => f.write_str(&origin.name()),
+            From::Local(origin, Some(name)) => write!(f, "{}:{name}", origin.name()),
+        }
+    }
+}
+
+/// Where it goes to.
+#[derive(Clone)]
+pub(super) enum To {
+    Registry(Reference),
+    /// A layout that the driver fetches into, and the name there.
+    Layout(Store, Option<String>),
+    /// Nowhere: what is missing in a layout, or anywhere, is counted.
+    Probe(Option<Layout>),
+    /// A place on this machine.
+    Place(Local),
+}
+
+impl To {
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            To::Registry(reference) => reference.tag(),
+            To::Layout(_, name) => name.as_deref(),
+            To::Probe(_) => None,
+            To::Place(local) => local.reference.as_deref(),
+        }
+    }
+
+    /// The same place under another name.
+    pub(super) fn named(&self, name: &str) -> Result<To> {
+        Ok(match self {
+            To::Registry(reference) => To::Registry(reference.with_tag(name)?),
+            To::Layout(store, _) => To::Layout(store.clone(), Some(name.to_owned())),
+            To::Probe(layout) => To::Probe(layout.clone()),
+            To::Place(local) => To::Place(Local { reference: Some(name.to_owned()), ..local.clone() }),
+        })
+    }
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self {
+            To::Registry(reference) => return f.write_str(&reference.familiar()),
+            To::Layout(store, _) => open::shown(store.root()),
+            To::Probe(Some(layout)) => open::shown(layout.root()),
+            To::Probe(None) => "a new place".to_owned(),
+            To::Place(local) => local.path.clone(),
+        };
+        match self.name() {
+            Some(name) => write!(f, "{path}:{name}"),
+            None => f.write_str(&path),
+        }
+    }
+}
+
+/// Credentials of the two ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Creds<'a> {
+    pub(super) source: Option<&'a str>,
+    pub(super) target: Option<&'a str>,
+}
+
+/// Credentials by registry: what one end is told the other never hears.
+struct Both {
+    source: (String, Search),
+    target: Search,
+    console: Console,
+}
+
+impl CredentialSource for Both {
+    fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        let search = if registry == self.source.0 { &self.source.1 } else { &self.target };
+        let finding = search.find(registry, repository);
+        for (place, reason) in finding.broken() {
+            self.console.warn(&format!("credentials from {place}: {reason}"));
+        }
+        finding.credentials
+    }
+}
+
+/// Opens both ends of a copy.
+pub(super) fn open<'c>(
+    source: Source,
+    target: Source,
+    arguments: &'c FromArgs,
+    creds: Creds<'_>,
+    wishes: Wishes,
+    console: &'c Console,
+) -> Result<(Run<'c>, From, To)> {
+    let mut folders = Vec::new();
+    let mut driver = None;
+    let network = &arguments.network;
+    if (creds.source.is_some() || creds.target.is_some())
+        && !matches!((&source, &target), (Source::Registry(_), Source::Registry(_)))
+    {
+        let reason = "`--src-creds` and `--dest-creds` are for copies from a registry to another; `--creds` is for the one registry".to_owned();
+        return Err(ErrorKind::InvalidOption { reason }.into());
+    }
+    let (from, to) = match (source, target) {
+        (Source::Registry(from), Source::Registry(to)) => {
+            let (from, to) = (from.or_latest(), to.or_latest());
+            if network.creds.is_some() && from.host() != to.host() {
+                let reason = "two registries, and one `--creds`: `--src-creds` and `--dest-creds` say whose they are".to_owned();
+                return Err(ErrorKind::InvalidOption { reason }.into());
+            }
+            if from.host() == to.host() && creds.source.is_some() && creds.target.is_some() {
+                let reason = "both ends are one registry: `--creds` is for it".to_owned();
+                return Err(ErrorKind::InvalidOption { reason }.into());
+            }
+            let authfile = network.authfile.as_deref();
+            let is_one = from.host() == to.host();
+            let of_source = if is_one { creds.source.or(creds.target) } else { creds.source };
+            let both = Both {
+                source: (
+                    from.host().to_owned(),
+                    auth::search(of_source.or(network.creds.as_deref()), authfile),
+                ),
+                target: auth::search(creds.target.or(network.creds.as_deref()), authfile),
+                console: console.clone(),
+            };
+            let (passing, folder) = open::passing_driver(network, Arc::new(both), console)?;
+            driver = Some(passing);
+            folders.push(folder);
+            (From::Registry(from), To::Registry(to))
+        }
+        (Source::Local(from), Source::Registry(to)) => {
+            let (passing, folder) = open::network_driver(network, console)?;
+            driver = Some(passing);
+            folders.push(folder);
+            (origin(&from)?, To::Registry(to.or_latest()))
+        }
+        (Source::Registry(from), Source::Local(to)) => {
+            let from = From::Registry(from.or_latest());
+            if wishes.dry_run {
+                let (passing, folder) = open::network_driver(network, console)?;
+                driver = Some(passing);
+                folders.push(folder);
+                (from, probe(&to))
+            } else if is_layout(&to) {
+                let store = Store::open(Path::new(&to.path))?;
+                driver = Some(open::driver_on(arguments, store.clone(), console)?);
+                (from, To::Layout(store, to.reference.clone()))
+            } else {
+                let (on_store, folder) = open::driver(arguments, console)?;
+                driver = Some(on_store);
+                folders.extend(folder);
+                (from, To::Place(to))
+            }
+        }
+        (Source::Local(from), Source::Local(to)) => {
+            let from = origin(&from)?;
+            let to = if wishes.dry_run { probe(&to) } else { To::Place(to) };
+            (from, to)
+        }
+        _ => {
+            let reason = "this version does not know the place".to_owned();
+            return Err(ErrorKind::InvalidOption { reason }.into());
+        }
+    };
+    let run = Run { console, wishes, driver, destination: None, from_args: arguments, _folders: folders };
+    Ok((run, from, to))
+}
+
+/// Opens both ends of a push: what has no transport is the name of an image in the local store.
+pub(super) fn open_push<'c>(
+    source: Source,
+    target: Reference,
+    arguments: &'c FromArgs,
+    wishes: Wishes,
+    console: &'c Console,
+) -> Result<(Run<'c>, From, To)> {
+    let to = Source::Registry(target);
+    let Source::Registry(reference) = source else {
+        return open(source, to, arguments, Creds::default(), wishes, console);
+    };
+    let reference = reference.or_latest();
+    let store = open::store(arguments.store.store.as_deref())?;
+    let Some(top) = store.resolve(&reference)? else {
+        let what = format!("{} in the local store", reference.familiar());
+        let detail = Some("`wharfie copy` takes images from one registry to another".to_owned());
+        return Err(ErrorKind::NotFound { what, detail }.into());
+    };
+    let (driver, folder) = open::network_driver(&arguments.network, console)?;
+    let listed = Listed { layout: Layout::at(store.root()), name: reference.familiar(), top };
+    let run = Run {
+        console,
+        wishes,
+        driver: Some(driver),
+        destination: None,
+        from_args: arguments,
+        _folders: vec![folder],
+    };
+    let Source::Registry(to) = to else { return Err(ErrorKind::Cancelled {}.into()) };
+    Ok((run, From::Local(Arc::new(listed), None), To::Registry(to)))
+}
+
+/// One image of the local store.
+#[derive(Debug)]
+struct Listed {
+    layout: Layout,
+    name: String,
+    top: Descriptor,
+}
+
+impl Origin for Listed {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn entries(&self) -> Result<Vec<Descriptor>> {
+        Ok(vec![self.top.clone()])
+    }
+
+    fn document(&self, digest: &wharfie_core::Digest, limits: &Limits) -> Result<Vec<u8>> {
+        self.layout.document(digest, limits)
+    }
+
+    fn blob(&self, digest: &wharfie_core::Digest) -> Result<Option<crate::blob_file::BlobFile>> {
+        Origin::blob(&self.layout, digest)
+    }
+}
+
+fn origin(local: &Local) -> Result<From> {
+    let origin: Arc<dyn Origin> = Arc::new(Layout::open(Path::new(&local.path))?);
+    Ok(From::Local(origin, local.reference.clone()))
+}
+
+fn probe(local: &Local) -> To {
+    To::Probe(Layout::open(Path::new(&local.path)).ok().filter(|_| is_layout(local)))
+}
+
+/// Opens a place on this machine for writing.
+pub(super) fn destination(local: &Local) -> Result<Box<dyn Destination>> {
+    let reason = format!("this version writes no `{}`", transport(local.transport));
+    Err(ErrorKind::UnsupportedTransport { transport: transport(local.transport).to_owned(), reason }.into())
+}
+
+fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::OciLayout => "oci",
+        Transport::OciArchive => "oci-archive",
+        Transport::DockerArchive => "docker-archive",
+        Transport::Directory => "dir",
+        _ => "path",
+    }
+}
+
+impl Run<'_> {
+    /// Has the documents of an image here, and its layers as far as they are wanted.
+    pub(super) fn take(&self, from: &From, depth: Depth) -> Result<(Made, Arc<dyn Origin>)> {
+        match from {
+            From::Registry(reference) => {
+                let layout: Arc<dyn Origin> = Arc::new(fetched(self.driver()?.store()));
+                Ok((self.fetch(reference, depth)?, layout))
+            }
+            From::Local(origin, name) => {
+                let top = find(origin.as_ref(), name.as_deref())?;
+                Ok((select(origin.as_ref(), top, &self.wishes.selection)?, Arc::clone(origin)))
+            }
+        }
+    }
+
+    fn fetch(&self, reference: &Reference, depth: Depth) -> Result<Made> {
+        let driver = self.driver()?;
+        let pull = |reference: &Reference, platform: PlatformChoice, depth: Depth| {
+            let options = open::pull_options(open::options(platform, depth), &self.from_args.store);
+            driver.pull(reference, &PullOptions { unlisted: true, ..options })
+        };
+        match &self.wishes.selection {
+            Selection::All => Ok(pull(reference, PlatformChoice::All, depth)?.image.top.into()),
+            Selection::Digest(digest) => {
+                let reference = reference.with_digest(*digest);
+                Ok(pull(&reference, PlatformChoice::All, depth)?.image.top.into())
+            }
+            Selection::One(platform) => {
+                let depth = depth.max(Depth::Manifest);
+                let pulled = pull(reference, PlatformChoice::One(platform.clone()), depth)?.image;
+                let image = pulled.images.into_iter().next().ok_or_else(|| {
+                    let reason = "the index holds no manifest".to_owned();
+                    Error::from(ErrorKind::NotAnImage { reason })
+                })?;
+                Ok(image.manifest.into())
+            }
+            Selection::Several(platforms) => {
+                let top = pull(reference, PlatformChoice::All, Depth::Document)?.image.top;
+                let (made, kept) = pruned(&fetched(driver.store()), &top, platforms)?;
+                for entry in kept {
+                    pull(&reference.with_digest(entry.digest), PlatformChoice::All, depth)?;
+                }
+                Ok(made)
+            }
+        }
+    }
+
+    /// Has one document of the source's repository here, with all below it as far as it is wanted.
+    pub(super) fn take_digest(&self, reference: &Reference, depth: Depth) -> Result<Descriptor> {
+        let options = open::pull_options(open::options(PlatformChoice::All, depth), &self.from_args.store);
+        let pulled = self.driver()?.pull(reference, &PullOptions { unlisted: true, ..options })?;
+        Ok(pulled.image.top)
+    }
+}
+
+/// Reads a manifest or index.
+pub(super) fn read(origin: &dyn Origin, descriptor: &Descriptor) -> Result<Document> {
+    let limits = Limits::default();
+    let raw = origin.document(&descriptor.digest, &limits)?;
+    let kind = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
+    Document::parse(&raw, kind.as_deref(), &limits).map_err(|error| error.in_blob(descriptor.digest))
+}
+
+fn find(origin: &dyn Origin, name: Option<&str>) -> Result<Descriptor> {
+    let entries = origin.entries()?;
+    let found = match name {
+        None if entries.len() == 1 => entries.first(),
+        None => None,
+        Some(name) => entries.iter().find(|entry| entry.ref_name() == Some(name)).or_else(|| {
+            entries.get(name.strip_prefix('@')?.parse::<usize>().ok()?)
+        }),
+    };
+    found.cloned().ok_or_else(|| {
+        let what = format!("`{}` in {}", name.unwrap_or("one image"), origin.name());
+        ErrorKind::NotFound { what, detail: None }.into()
+    })
+}
+
+/// An index of these platforms, and which entries it has.
+fn pruned(
+    origin: &dyn Origin,
+    top: &Descriptor,
+    platforms: &[Platform],
+) -> Result<(Made, Vec<Descriptor>)> {
+    let document = read(origin, top)?;
+    let pruned = prune(&document, platforms).map_err(|error| error.in_blob(top.digest))?;
+    let entries = document.index().map(|index| index.manifests.clone()).unwrap_or_default();
+    let kept = pruned.kept.iter().filter_map(|at| entries.get(*at).cloned()).collect();
+    Ok((Made::new(document.media_type.clone(), top.digest.algorithm(), pruned.bytes), kept))
+}
+
+/// What is wanted of an image on this machine.
+fn select(origin: &dyn Origin, top: Descriptor, selection: &Selection) -> Result<Made> {
+    match selection {
+        Selection::All => Ok(top.into()),
+        Selection::Several(platforms) => Ok(pruned(origin, &top, platforms)?.0),
+        Selection::Digest(digest) => {
+            let mut waiting = vec![(top, 0_u32)];
+            while let Some((descriptor, depth)) = waiting.pop() {
+                if descriptor.digest == *digest {
+                    return Ok(descriptor.into());
+                }
+                if depth < Limits::default().index_depth
+                    && let Some(index) = read(origin, &descriptor)?.index()
+                {
+                    waiting.extend(index.manifests.iter().map(|entry| (entry.clone(), depth + 1)));
+                }
+            }
+            let what = format!("{digest} in {}", origin.name());
+            Err(ErrorKind::NotFound { what, detail: None }.into())
+        }
+        Selection::One(platform) => one(origin, top, platform, Limits::default().index_depth).map(Made::from),
+    }
+}
+
+/// The manifest for one platform, as a pull would choose it.
+fn one(origin: &dyn Origin, top: Descriptor, wanted: &Platform, depth: u32) -> Result<Descriptor> {
+    let document = read(origin, &top)?;
+    let Some(index) = document.index() else { return Ok(top) };
+    let Some(depth) = depth.checked_sub(1) else {
+        let value = u64::from(Limits::default().index_depth);
+        return Err(ErrorKind::LimitExceeded { limit: "index_depth", value }.into());
+    };
+    let entry = |position: usize| index.manifests.get(position).cloned();
+    let choice = index.choose(wanted).map_err(|error| error.in_blob(top.digest))?;
+    match &choice {
+        Choice::Declared(position) => {
+            entry(*position).map_or(Ok(top), |entry| one(origin, entry, wanted, depth))
+        }
+        Choice::Undeclared(positions) => {
+            for entry in positions.iter().filter_map(|position| entry(*position)) {
+                match one(origin, entry, wanted, depth) {
+                    Ok(found) if fits(origin, &found, wanted)? => return Ok(found),
+                    Err(error) if error.code() != "platform_not_found" => return Err(error),
+                    _ => {}
+                }
+            }
+            let available = wharfie_core::image::available(&index.platforms());
+            let wanted = wanted.to_string();
+            Err(Error::from(ErrorKind::PlatformNotFound { wanted, available }).in_blob(top.digest))
+        }
+    }
+}
+
+/// Whether an image's config says that it is for this platform.
+fn fits(origin: &dyn Origin, manifest: &Descriptor, wanted: &Platform) -> Result<bool> {
+    let limits = Limits::default();
+    let document = read(origin, manifest)?;
+    let View::Manifest(manifest) = &document.view else { return Ok(false) };
+    if !manifest.config.media_type.is_config() && !manifest.config.media_type.is_generic() {
+        return Ok(false);
+    }
+    let config = Config::parse(&origin.document(&manifest.config.digest, &limits)?, &limits);
+    Ok(config.ok().and_then(|config| config.platform).is_some_and(|platform| wanted.matches(&platform)))
+}
