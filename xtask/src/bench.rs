@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the same job by Wharfie and by its peers, alternating, beside what this machine could do at
 //! best on the same bytes.
 
+mod copy;
 mod disk;
 mod floor;
 mod jobs;
@@ -24,16 +25,19 @@ const ROUNDS: usize = 7;
 const MEGABYTE: f64 = 1e6;
 
 const USAGE: &str = "\
-usage: cargo xtask bench layers|pull|floor [OPTION…]
+usage: cargo xtask bench layers|pull|copy|floor [OPTION…]
 
   layers  export, unpack, cat and ls of one image, by Wharfie and by its peers
   pull    wharfie pull, skopeo copy and crane pull from one loopback registry
+  copy    registry to layout, layout to registry, registry to registry, layout to docker-archive: wharfie, skopeo, crane
   floor   hashing, inflating and writing the same layers with the best primitives
 
   --image IMAGE   debian, large or large-zstd (fixtures, made when missing), or DIR:TAG, an OCI layout on disk
                   [layers: large; else: debian]
   --rounds N      how often everything is done, alternating, after once to warm up [7]
   --dir DIR       what is written goes below this folder [target/fixtures; layers: file systems in memory, where root]
+
+copy: --binary FILE as below
 
 layers alone:
   --job NAME,…    tar, tar.gz, tar.zst, unpack, docker-archive, layout, cat-top, cat-bottom, cat-absent, ls [all]
@@ -67,7 +71,7 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     let known = ["--image", "--rounds", "--dir", "--job", "--peers", "--fs", "--binary", "--top", "--bottom"];
     let wrong = options.chunks(2).find(|pair| pair.len() != 2 || !known.contains(&pair[0]));
     if let Some(wrong) =
-        wrong.map(|pair| pair[0]).or((!["layers", "pull", "floor"].contains(what)).then_some(what))
+        wrong.map(|pair| pair[0]).or((!["layers", "pull", "copy", "floor"].contains(what)).then_some(what))
     {
         eprintln!("not understood: {wrong}\n");
         eprint!("{USAGE}");
@@ -123,6 +127,12 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
                 cost.cpu / (hash + floor.stage(Stage::WriteBlobs))
             );
             ExitCode::SUCCESS
+        }
+        "copy" => {
+            let folder = option("--dir").map_or_else(tools::fixtures, PathBuf::from);
+            let name = format!("{}:{}", image.layout.display(), image.tag);
+            let binary = option("--binary").and_then(|path| fs::canonicalize(path).ok());
+            if copy::run(&name, &folder, rounds, binary.as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         _ => {
             floor(&image, &option("--dir").map_or_else(tools::fixtures, PathBuf::from), rounds);

@@ -5,6 +5,7 @@ mod auth;
 mod by_tar;
 mod cargo;
 mod choices;
+mod copies;
 mod debian;
 mod hostile;
 mod interrupted;

@@ -4,15 +4,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use wharfie_core::client::{Credentials, Depth, PlatformChoice};
+use wharfie_core::client::{Credentials, Depth, PlatformChoice, Pulled};
 use wharfie_core::copy::prune;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::image::{Choice, Config, Descriptor, Document, View};
+use wharfie_core::image::{Descriptor, Document};
 use wharfie_core::source::{Local, Transport};
 use wharfie_core::{Limits, Platform, Reference, Source};
 
 use super::super::args::FromArgs;
-use super::super::{auth, open};
+use super::super::{auth, open, watch};
 use super::rework::Made;
 use super::wishes::{Selection, Wishes};
 use super::{Run, fetched, is_layout};
@@ -195,7 +195,15 @@ pub(super) fn open<'c>(
             return Err(ErrorKind::InvalidOption { reason }.into());
         }
     };
-    let run = Run { console, wishes, driver, destination: None, from_args: arguments, _folders: folders };
+    let run = Run {
+        console,
+        wishes,
+        driver,
+        destination: None,
+        from_args: arguments,
+        made: Vec::new(),
+        _folders: folders,
+    };
     Ok((run, from, to))
 }
 
@@ -226,6 +234,7 @@ pub(super) fn open_push<'c>(
         driver: Some(driver),
         destination: None,
         from_args: arguments,
+        made: Vec::new(),
         _folders: vec![folder],
     };
     let Source::Registry(to) = to else { return Err(ErrorKind::Cancelled {}.into()) };
@@ -256,11 +265,14 @@ impl Origin for Listed {
     fn blob(&self, digest: &wharfie_core::Digest) -> Result<Option<crate::blob_file::BlobFile>> {
         Origin::blob(&self.layout, digest)
     }
+
+    fn find(&self, _: Option<&str>) -> Result<Descriptor> {
+        Ok(self.top.clone())
+    }
 }
 
 fn origin(local: &Local) -> Result<From> {
-    let origin: Arc<dyn Origin> = Arc::new(Layout::open(Path::new(&local.path))?);
-    Ok(From::Local(origin, local.reference.clone()))
+    Ok(From::Local(crate::origin::open(local)?, local.reference.clone()))
 }
 
 fn probe(local: &Local) -> To {
@@ -292,8 +304,8 @@ impl Run<'_> {
                 Ok((self.fetch(reference, depth)?, layout))
             }
             From::Local(origin, name) => {
-                let top = find(origin.as_ref(), name.as_deref())?;
-                Ok((select(origin.as_ref(), top, &self.wishes.selection)?, Arc::clone(origin)))
+                let top = origin.find(name.as_deref())?;
+                Ok((select(origin, top, &self.wishes.selection, self.console)?, Arc::clone(origin)))
             }
         }
     }
@@ -313,11 +325,7 @@ impl Run<'_> {
             Selection::One(platform) => {
                 let depth = depth.max(Depth::Manifest);
                 let pulled = pull(reference, PlatformChoice::One(platform.clone()), depth)?.image;
-                let image = pulled.images.into_iter().next().ok_or_else(|| {
-                    let reason = "the index holds no manifest".to_owned();
-                    Error::from(ErrorKind::NotAnImage { reason })
-                })?;
-                Ok(image.manifest.into())
+                first(pulled)
             }
             Selection::Several(platforms) => {
                 let top = pull(reference, PlatformChoice::All, Depth::Document)?.image.top;
@@ -338,27 +346,21 @@ impl Run<'_> {
     }
 }
 
+/// The one image that was chosen.
+fn first(pulled: Pulled) -> Result<Made> {
+    let image = pulled.images.into_iter().next().ok_or_else(|| {
+        let reason = "the index holds no manifest".to_owned();
+        Error::from(ErrorKind::NotAnImage { reason })
+    })?;
+    Ok(image.manifest.into())
+}
+
 /// Reads a manifest or index.
 pub(super) fn read(origin: &dyn Origin, descriptor: &Descriptor) -> Result<Document> {
     let limits = Limits::default();
     let raw = origin.document(&descriptor.digest, &limits)?;
     let kind = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
     Document::parse(&raw, kind.as_deref(), &limits).map_err(|error| error.in_blob(descriptor.digest))
-}
-
-fn find(origin: &dyn Origin, name: Option<&str>) -> Result<Descriptor> {
-    let entries = origin.entries()?;
-    let found = match name {
-        None if entries.len() == 1 => entries.first(),
-        None => None,
-        Some(name) => entries.iter().find(|entry| entry.ref_name() == Some(name)).or_else(|| {
-            entries.get(name.strip_prefix('@')?.parse::<usize>().ok()?)
-        }),
-    };
-    found.cloned().ok_or_else(|| {
-        let what = format!("`{}` in {}", name.unwrap_or("one image"), origin.name());
-        ErrorKind::NotFound { what, detail: None }.into()
-    })
 }
 
 /// An index of these platforms, and which entries it has.
@@ -375,10 +377,15 @@ fn pruned(
 }
 
 /// What is wanted of an image on this machine.
-fn select(origin: &dyn Origin, top: Descriptor, selection: &Selection) -> Result<Made> {
+fn select(
+    origin: &Arc<dyn Origin>,
+    top: Descriptor,
+    selection: &Selection,
+    console: &Console,
+) -> Result<Made> {
     match selection {
         Selection::All => Ok(top.into()),
-        Selection::Several(platforms) => Ok(pruned(origin, &top, platforms)?.0),
+        Selection::Several(platforms) => Ok(pruned(origin.as_ref(), &top, platforms)?.0),
         Selection::Digest(digest) => {
             let mut waiting = vec![(top, 0_u32)];
             while let Some((descriptor, depth)) = waiting.pop() {
@@ -386,7 +393,7 @@ fn select(origin: &dyn Origin, top: Descriptor, selection: &Selection) -> Result
                     return Ok(descriptor.into());
                 }
                 if depth < Limits::default().index_depth
-                    && let Some(index) = read(origin, &descriptor)?.index()
+                    && let Some(index) = read(origin.as_ref(), &descriptor)?.index()
                 {
                     waiting.extend(index.manifests.iter().map(|entry| (entry.clone(), depth + 1)));
                 }
@@ -394,47 +401,10 @@ fn select(origin: &dyn Origin, top: Descriptor, selection: &Selection) -> Result
             let what = format!("{digest} in {}", origin.name());
             Err(ErrorKind::NotFound { what, detail: None }.into())
         }
-        Selection::One(platform) => one(origin, top, platform, Limits::default().index_depth).map(Made::from),
-    }
-}
-
-/// The manifest for one platform, as a pull would choose it.
-fn one(origin: &dyn Origin, top: Descriptor, wanted: &Platform, depth: u32) -> Result<Descriptor> {
-    let document = read(origin, &top)?;
-    let Some(index) = document.index() else { return Ok(top) };
-    let Some(depth) = depth.checked_sub(1) else {
-        let value = u64::from(Limits::default().index_depth);
-        return Err(ErrorKind::LimitExceeded { limit: "index_depth", value }.into());
-    };
-    let entry = |position: usize| index.manifests.get(position).cloned();
-    let choice = index.choose(wanted).map_err(|error| error.in_blob(top.digest))?;
-    match &choice {
-        Choice::Declared(position) => {
-            entry(*position).map_or(Ok(top), |entry| one(origin, entry, wanted, depth))
-        }
-        Choice::Undeclared(positions) => {
-            for entry in positions.iter().filter_map(|position| entry(*position)) {
-                match one(origin, entry, wanted, depth) {
-                    Ok(found) if fits(origin, &found, wanted)? => return Ok(found),
-                    Err(error) if error.code() != "platform_not_found" => return Err(error),
-                    _ => {}
-                }
-            }
-            let available = wharfie_core::image::available(&index.platforms());
-            let wanted = wanted.to_string();
-            Err(Error::from(ErrorKind::PlatformNotFound { wanted, available }).in_blob(top.digest))
+        Selection::One(platform) => {
+            let options = open::options(PlatformChoice::One(platform.clone()), Depth::Manifest);
+            let walked = origin.walk(&top, options, &watch::Notes::new(console))?;
+            first(walked)
         }
     }
-}
-
-/// Whether an image's config says that it is for this platform.
-fn fits(origin: &dyn Origin, manifest: &Descriptor, wanted: &Platform) -> Result<bool> {
-    let limits = Limits::default();
-    let document = read(origin, manifest)?;
-    let View::Manifest(manifest) = &document.view else { return Ok(false) };
-    if !manifest.config.media_type.is_config() && !manifest.config.media_type.is_generic() {
-        return Ok(false);
-    }
-    let config = Config::parse(&origin.document(&manifest.config.digest, &limits)?, &limits);
-    Ok(config.ok().and_then(|config| config.platform).is_some_and(|platform| wanted.matches(&platform)))
 }

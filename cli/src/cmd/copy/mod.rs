@@ -86,6 +86,8 @@ struct Run<'c> {
     /// What takes images, if that is a place on this machine other than a layout that is pulled into.
     destination: Option<Box<dyn Destination>>,
     from_args: &'c FromArgs,
+    /// What was made for it: a destination may read until it is committed.
+    made: Vec<Reworked>,
     /// What was fetched for this run only.
     _folders: Vec<TempDir>,
 }
@@ -172,6 +174,9 @@ impl Run<'_> {
         let mut report = self.deliver(from, to, &reworked, &top, to.name())?;
         if self.wishes.referrers {
             companions::copy(self, from, to, &reworked, &mut report)?;
+        }
+        if matches!(to, To::Place(_)) {
+            self.made.push(reworked);
         }
         Ok(report)
     }

@@ -69,6 +69,10 @@ impl Origin for Overlay {
             None => self.below.blob(digest),
         }
     }
+
+    fn find(&self, name: Option<&str>) -> Result<Descriptor> {
+        self.below.find(name)
+    }
 }
 
 /// An image as it is to arrive.

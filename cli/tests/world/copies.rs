@@ -1,0 +1,330 @@
+//! Copies between registries, layouts and what else there is: digests are the same everywhere, and a registry has the whole
+//! of an image or no name of it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::faults::{Fault, FaultProxy};
+use testbed::image::{self, Layout};
+use testbed::layer::{Compression, Layer, Meta};
+use testbed::registry::{Options, Registry};
+use testbed::server::Response;
+use testbed::token::{self, TokenServer};
+use testbed::tools;
+
+use crate::ship::{Ship, signal, wait_until};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Bytes that do not compress.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
+}
+
+/// An index `t` of three platforms that share a layer, one of them with an attestation; an artifact `chart` that is no image; a
+/// signature of the index.
+fn make(folder: &Path) -> String {
+    let mut layout = Layout::new();
+    let layer = |seed, len| Layer::new().file("data", &Meta::mode(0o644), noise(seed, len)).finish();
+    let lower = layer(1, 1_500_000);
+    let mut manifests: Vec<Value> = [("amd64", 2), ("arm64", 3), ("s390x", 4)]
+        .map(|(architecture, seed)| {
+            let upper = layer(seed, 90_000);
+            let layers = [(&lower[..], Compression::Gzip), (&upper[..], Compression::Gzip)];
+            layout.image(("linux", architecture), &layers, &json!({}), &["lower", "upper"])
+        })
+        .into();
+    let statement = layout.blob("application/vnd.in-toto+json", b"{\"about\":\"amd64\"}".to_vec());
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", b"{}".to_vec());
+    let attestation = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [statement]});
+    let mut attestation = layout.blob(MANIFEST, attestation.to_string().into_bytes());
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": manifests[0]["digest"],
+    });
+    manifests.push(attestation);
+    let index = layout.index(&manifests);
+    layout.tag("t", &index);
+    let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+    let chart = layout.blob("application/vnd.cncf.helm.config.v1+json", b"{\"name\":\"chart\"}".to_vec());
+    let content = layout.blob("application/vnd.cncf.helm.chart.content.v1.tar+gzip", noise(9, 3000));
+    let chart = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": chart, "layers": [content]});
+    let chart = layout.blob(MANIFEST, chart.to_string().into_bytes());
+    layout.tag("chart", &chart);
+    let payload = layout.blob("application/vnd.dev.cosign.simplesigning.v1+json", b"signed".to_vec());
+    let subject = json!({"mediaType": index["mediaType"], "digest": index["digest"], "size": index["size"]});
+    let signature = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/x.signature",
+        "config": empty, "layers": [payload], "subject": subject,
+    });
+    let signature = layout.blob(MANIFEST, signature.to_string().into_bytes());
+    layout.tag("signature", &signature);
+    layout.write(folder);
+    index["digest"].as_str().unwrap().to_owned()
+}
+
+/// The digest of what another tool finds.
+fn digest_at(registry: &Registry, name: &str) -> String {
+    let mut skopeo = registry.skopeo("inspect");
+    skopeo.args(["--raw", "--tls-verify=false"]).arg(format!("docker://{}", registry.image(name)));
+    image::digest(&tools::run(&mut skopeo).stdout)
+}
+
+struct Sea {
+    ship: Ship,
+    registry: Registry,
+    /// The digest of the index.
+    top: String,
+}
+
+fn sea(what: &str) -> Option<Sea> {
+    let registry = Registry::start(what, &Options::default())?;
+    if !tools::have(what, &["skopeo"]) {
+        return None;
+    }
+    let ship = Ship::new();
+    let top = make(&ship.path("source"));
+    Some(Sea { ship, registry, top })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_index_goes_round_and_stays_what_it_is() {
+    let what = "an_index_goes_round_and_stays_what_it_is";
+    let Some(Sea { ship, registry, top }) = sea(what) else { return };
+    let Some(second) = Registry::start(what, &Options::default()) else { return };
+    let (there, beyond) = (registry.image("app:1"), second.image("group/app:2"));
+    let ran = ship.ok(&["copy", "--all", "--dry-run", "oci:source:t", &there]);
+    assert!(ran.stderr.contains("nothing was sent"), "{}", ran.stderr);
+    ship.fails(&["digest", &there], &["not found"]);
+    let ran = ship.ok(&["push", "--all", "oci:source:t", &there, "--tag", "latest", "--json"]);
+    let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&said["digest"], &said["tags"]), (&json!(top), &json!(["1", "latest"])));
+    assert_eq!(digest_at(&registry, "app:latest"), top);
+
+    // To another registry, and nothing of it stays here.
+    ship.ok(&["copy", "--all", &there, &beyond]);
+    assert_eq!(digest_at(&second, "group/app:2"), top);
+    assert!(ship.sound().is_empty());
+    let ran = ship.ok(&["copy", "--all", "--json", &there, &beyond]);
+    let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(said["blobs"], 0, "{said}");
+    // Within one it is mounted.
+    let ran = ship.ok(&["copy", "--all", "--json", &beyond, &second.image("other:3")]);
+    let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((said["blobs"].as_u64(), said["mounted"].as_u64() > Some(5)), (Some(0), true), "{said}");
+
+    // Into a layout, which is nothing but one.
+    let ran = ship.ok(&["copy", "--all", &beyond, "oci:out:kept"]);
+    assert!(text(&ran.stdout).contains(&top));
+    ship.ok(&["pull", "--all", &beyond, "oci:out:again"]);
+    let mut names: Vec<_> =
+        fs::read_dir(ship.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["blobs", "index.json", "oci-layout"]);
+    let listed: Value = serde_json::from_slice(&fs::read(ship.path("out/index.json")).unwrap()).unwrap();
+    assert_eq!(listed["manifests"].as_array().unwrap().len(), 2, "{listed}");
+    ship.ok(&["validate", "oci:out:kept"]);
+    ship.ok(&["push", "--all", "oci:out:again", &registry.image("round:1")]);
+    assert_eq!(digest_at(&registry, "round:1"), top);
+
+    // Its tags, and what they leave.
+    ship.ok(&["tag", &there, "stable", "v1"]);
+    assert_eq!(digest_at(&registry, "app:v1"), top);
+    ship.ok(&["delete", &format!("{}@{top}", registry.image("app"))]);
+    ship.fails(&["digest", &there], &["not found"]);
+    let ran = ship.run(&["delete", &registry.image("app")]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
+#[test]
+fn a_copy_takes_the_platforms_that_are_asked_for() {
+    let what = "a_copy_takes_the_platforms_that_are_asked_for";
+    let Some(Sea { ship, registry, .. }) = sea(what) else { return };
+    ship.ok(&["push", "--all", "oci:source:t", &registry.image("app:1")]);
+    let two = ["--platform", "linux/arm64", "--platform", "linux/amd64"];
+    let copied = |source: &str, target: &str, options: &[&str]| {
+        let mut words = vec!["copy", source, target];
+        words.extend(options);
+        ship.ok(&words);
+    };
+    // The same wherever it is made.
+    copied(&registry.image("app:1"), &registry.image("two:1"), &two);
+    copied("oci:source:t", &registry.image("two:2"), &two);
+    copied(&registry.image("app:1"), "oci:two:3", &two);
+    let made = digest_at(&registry, "two:1");
+    assert_eq!(digest_at(&registry, "two:2"), made);
+    assert!(text(&ship.ok(&["digest", "oci:two:3"]).stdout).contains(&made));
+    let index: Value =
+        serde_json::from_slice(&ship.ok(&["manifest", "--raw", "oci:two:3"]).stdout).unwrap();
+    let platforms: Vec<_> =
+        index["manifests"].as_array().unwrap().iter().map(|it| it["platform"]["architecture"].clone()).collect();
+    assert_eq!(platforms, ["amd64", "arm64", "unknown"]);
+    ship.ok(&["validate", "oci:two:3"]);
+    // One is its manifest.
+    copied("oci:source:t", &registry.image("one:1"), &["--platform", "linux/s390x"]);
+    let one: Value =
+        serde_json::from_slice(&ship.ok(&["manifest", "--raw", &registry.image("one:1")]).stdout).unwrap();
+    assert_eq!(one["mediaType"], MANIFEST);
+    copied("oci:source:t", &registry.image("one:2"), &["--digest", &digest_at(&registry, "one:1")]);
+    assert_eq!(digest_at(&registry, "one:2"), digest_at(&registry, "one:1"));
+    ship.fails(&["copy", "oci:source:t", &registry.image("no:1"), "--platform", "linux/mips"], &["linux/mips"]);
+}
+
+#[test]
+fn artifacts_and_signatures_go_along_as_they_are() {
+    let what = "artifacts_and_signatures_go_along_as_they_are";
+    let Some(Sea { ship, registry, top }) = sea(what) else { return };
+    let Some(second) = Registry::start(what, &Options::default()) else { return };
+    ship.ok(&["copy", "oci:source:chart", &registry.image("chart:1")]);
+    ship.ok(&["copy", &registry.image("chart:1"), "oci:charts:1"]);
+    let said: Value = serde_json::from_slice(&ship.ok(&["inspect", "oci:charts:1"]).stdout).unwrap();
+    assert_eq!(said["artifactType"], "application/vnd.cncf.helm.config.v1+json");
+    ship.ok(&["copy", "--all", "--referrers", "oci:source:t", &registry.image("app:1")]);
+    ship.ok(&["copy", "--all", "--referrers", &registry.image("app:1"), &second.image("app:1")]);
+    ship.ok(&["copy", "--all", "--referrers", &second.image("app:1"), "oci:signed:1"]);
+    for place in [&registry, &second] {
+        let ran = ship.ok(&["referrers", "--json", &place.image("app:1")]);
+        let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(said["subject"], json!(top));
+        assert_eq!(said["referrers"][0]["artifactType"], "application/x.signature", "{said}");
+    }
+    let listed: Value = serde_json::from_slice(&fs::read(ship.path("signed/index.json")).unwrap()).unwrap();
+    assert_eq!(listed["manifests"][1]["artifactType"], "application/x.signature", "{listed}");
+    // What is signed is not changed on the way.
+    let ran = ship.run(&["copy", "--referrers", "--format", "docker", "oci:source:t", "oci:x:1"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
+#[test]
+fn other_formats_and_packings_hold() {
+    let what = "other_formats_and_packings_hold";
+    let Some(Sea { ship, registry, .. }) = sea(what) else { return };
+    let amd = ["--platform", "linux/amd64"];
+    let copy = |source: &str, target: &str, options: &[&str]| {
+        ship.ok(&[&["copy", source, target][..], options, &amd].concat());
+    };
+    copy("oci:source:t", &registry.image("app:oci"), &[]);
+    copy("oci:source:t", &registry.image("app:docker"), &["--format", "docker"]);
+    copy(&registry.image("app:docker"), &registry.image("app:back"), &["--format", "oci"]);
+    let kind = |name: &str| -> Value {
+        serde_json::from_slice(&ship.ok(&["manifest", "--raw", &registry.image(name)]).stdout).unwrap()
+    };
+    assert_eq!(kind("app:docker")["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    assert_eq!(kind("app:back")["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+    copy(&registry.image("app:oci"), &registry.image("app:zstd"), &["--compress", "zstd:1"]);
+    assert_eq!(kind("app:zstd")["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
+    assert_eq!(kind("app:zstd")["config"]["digest"], kind("app:oci")["config"]["digest"]);
+    // The same tree: every diff_id holds.
+    ship.ok(&["validate", &registry.image("app:zstd")]);
+    copy(&registry.image("app:oci"), "oci:packed:1", &["--compress", "zstd:1"]);
+    ship.ok(&["validate", "oci:packed:1"]);
+    let packed = text(&ship.ok(&["digest", "oci:packed:1"]).stdout);
+    assert!(packed.contains(&digest_at(&registry, "app:zstd")), "{packed}");
+}
+
+#[test]
+fn a_repository_is_kept_in_step() {
+    let what = "a_repository_is_kept_in_step";
+    let Some(Sea { ship, registry, top }) = sea(what) else { return };
+    let Some(second) = Registry::start(what, &Options::default()) else { return };
+    ship.ok(&["push", "--all", "oci:source:t", &registry.image("app:1.0"), "--tag", "1.1", "--tag", "2.0"]);
+    ship.ok(&["copy", "--all", "--sync", "--tags", "1.*", &registry.image("app"), &second.image("mirror/app")]);
+    let tags = text(&ship.ok(&["tags", &second.image("mirror/app")]).stdout);
+    assert_eq!(tags.lines().collect::<Vec<_>>(), ["1.0", "1.1"]);
+    assert_eq!(digest_at(&second, "mirror/app:1.1"), top);
+    ship.ok(&["copy", "--all", "--sync", &registry.image("app"), "oci:kept"]);
+    for tag in ["1.0", "1.1", "2.0"] {
+        ship.ok(&["validate", &format!("oci:kept:{tag}")]);
+    }
+    ship.fails(&["copy", "--sync", "--tags", "9.*", &registry.image("app"), "oci:kept"], &["not found"]);
+}
+
+#[test]
+fn a_failed_push_moves_no_tag() {
+    let what = "a_failed_push_moves_no_tag";
+    let Some(Sea { ship, registry, top }) = sea(what) else { return };
+    // Each upload fails twice: all of it comes all the same.
+    let proxy = FaultProxy::start(registry.address(), |request, seen| {
+        let goes_up = matches!(request.method.as_str(), "PUT" | "PATCH");
+        if goes_up && seen.same < 2 { Fault::answer(Response::new(503)) } else { Fault::none() }
+    });
+    ship.ok(&["push", "--all", "oci:source:t", &proxy.image("app:1")]);
+    assert_eq!(digest_at(&registry, "app:1"), top);
+    // A blob that never comes: nothing has a name.
+    let proxy = FaultProxy::start(registry.address(), |request, _| {
+        let is_upload = request.path().contains("/blobs/uploads/");
+        let goes_up = matches!(request.method.as_str(), "PUT" | "PATCH") && is_upload;
+        if goes_up { Fault::answer(Response::new(500)) } else { Fault::none() }
+    });
+    ship.fails(&["push", "--all", "--retries", "1", "oci:source:t", &proxy.image("other:1")], &["500"]);
+    ship.fails(&["digest", &registry.image("other:1")], &["not found"]);
+    // Interrupted while a blob goes up: the same.
+    let proxy = FaultProxy::start(registry.address(), |request, _| Fault {
+        pace: (request.method == "PUT").then_some(Duration::from_secs(20)),
+        ..Fault::none()
+    });
+    let mut child = ship.start(&["push", "--all", "oci:source:t", &proxy.image("third:1")]);
+    wait_until(Duration::from_secs(20), || proxy.passed().iter().any(|it| it.method == "PUT"));
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    ship.fails(&["digest", &registry.image("third:1")], &["not found"]);
+    ship.ok(&["push", "--all", "oci:source:t", &registry.image("third:1")]);
+    assert_eq!(digest_at(&registry, "third:1"), top);
+}
+
+#[test]
+fn credentials_go_to_whom_they_are_for() {
+    let what = "credentials_go_to_whom_they_are_for";
+    let users: &[(&str, &str)] = &[("ship", "wright")];
+    let Some(Sea { ship, registry, top }) = sea(what) else { return };
+    let Some(closed) = Registry::start(what, &Options { users, ..Options::default() }) else { return };
+    ship.ok(&["push", "--all", "oci:source:t", &registry.image("app:1")]);
+    let (from, to) = (registry.image("app:1"), closed.image("app:1"));
+    ship.fails(&["copy", "--all", &from, &to], &["unauthorized"]);
+    let ran = ship.run(&["copy", "--all", "--creds", "ship:wright", &from, &to]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    ship.ok(&["copy", "--all", "--dest-creds", "ship:wright", &from, &to]);
+    ship.ok(&["copy", "--all", "--src-creds", "ship:wright", &to, &registry.image("back:1")]);
+    assert_eq!(digest_at(&registry, "back:1"), top);
+    ship.ok(&["push", "--all", "--creds", "ship:wright", "oci:source:t", &closed.image("app:2")]);
+}
+
+#[test]
+fn tokens_die_while_it_goes_up() {
+    let what = "tokens_die_while_it_goes_up";
+    let tokens = TokenServer::start(token::Options {
+        users: vec![("ship".to_owned(), "wright".to_owned())],
+        lives: Duration::from_secs(1),
+        ..token::Options::default()
+    });
+    let options = Options { tokens: Some(tokens.auth()), ..Options::default() };
+    let Some(registry) = Registry::start(what, &options) else { return };
+    let ship = Ship::new();
+    let top = make(&ship.path("source"));
+    let proxy = FaultProxy::start(registry.address(), |request, _| Fault {
+        // By the time the manifests go up every token is dead.
+        pace: matches!(request.method.as_str(), "PUT" | "PATCH").then_some(Duration::from_millis(300)),
+        ..Fault::none()
+    });
+    let image = proxy.image("app:1");
+    ship.ok(&["push", "--all", "--jobs", "1", "--creds", "ship:wright", "oci:source:t", &image]);
+    let ran = ship.ok(&["digest", "--creds", "ship:wright", &image]);
+    assert!(text(&ran.stdout).contains(&top));
+    let asked = tokens.asked();
+    assert!(asked.iter().any(|it| it.scopes.iter().any(|scope| scope.contains("push"))), "{asked:?}");
+    assert!(asked.len() > 1, "{asked:?}");
+}
