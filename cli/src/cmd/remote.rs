@@ -1,7 +1,7 @@
 //! `tag`, `delete`, `referrers`: what is done at a registry alone.
 
 use serde_json::json;
-use wharfie_core::client::{PushOptions, ReferrersOptions};
+use wharfie_core::client::{Depth, PlatformChoice, PushOptions, ReferrersOptions};
 use wharfie_core::error::{Error, ErrorKind, Result};
 
 use super::args::{DeleteArgs, ReferrersArgs, TagArgs};
@@ -9,7 +9,7 @@ use super::inspect::descriptor_json;
 use super::list::registry_reference;
 use super::{open, output};
 use crate::console::Console;
-use crate::drive::When;
+use crate::drive::{PullOptions, When};
 
 /// `tag IMAGE TAG…`
 pub(super) fn tag(arguments: &TagArgs, console: &Console) -> Result<()> {
@@ -17,7 +17,9 @@ pub(super) fn tag(arguments: &TagArgs, console: &Console) -> Result<()> {
     // All of them are read before the first is set.
     let names: Vec<_> = arguments.tags.iter().map(|tag| image.with_tag(tag)).collect::<Result<_>>()?;
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
-    let top = driver.resolve(&image, When::Always)?;
+    let document = open::options(PlatformChoice::All, Depth::Document);
+    let document = PullOptions { image: document, unlisted: true, ..PullOptions::default() };
+    let top = driver.pull(&image, &document)?.image.top;
     let mut tags = arguments.tags.iter().cloned();
     let Some(first) = tags.next() else { return Ok(()) };
     let to = image.with_tag(&first)?;
