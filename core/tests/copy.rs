@@ -86,8 +86,10 @@ fn manifest(layer: &str) -> String {
 #[test]
 fn docker_and_back_is_the_same_document() {
     // Docker has no annotations: one without any comes back bit for bit.
-    let plain = manifest("+gzip")
-        .replace(r#","annotations":{"containerd.io/snapshot/stargz/toc.digest":"sha256:0","mine":"yes"}"#, "");
+    let plain = manifest("+gzip").replace(
+        r#","annotations":{"containerd.io/snapshot/stargz/toc.digest":"sha256:0","mine":"yes"}"#,
+        "",
+    );
     let docker = rewrite(&read(&plain), Some(Format::Docker), &BTreeMap::new()).unwrap().unwrap();
     assert_eq!(docker.media_type, MediaType::DockerManifest);
     assert!(docker.lost.is_empty());
@@ -111,11 +113,8 @@ fn what_docker_has_no_place_for_is_said() {
 
 #[test]
 fn a_swapped_layer_takes_its_notes_of_bytes_along() {
-    let swap = Swap {
-        digest: digest("packed anew"),
-        size: 11,
-        media_type: MediaType::OciLayer(Compression::Zstd),
-    };
+    let swap =
+        Swap { digest: digest("packed anew"), size: 11, media_type: MediaType::OciLayer(Compression::Zstd) };
     let swaps = BTreeMap::from([(digest("layer"), swap)]);
     let new = rewrite(&read(&manifest("+gzip")), None, &swaps).unwrap().unwrap();
     let wanted = manifest("+zstd")

@@ -132,7 +132,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             let folder = option("--dir").map_or_else(tools::fixtures, PathBuf::from);
             let name = format!("{}:{}", image.layout.display(), image.tag);
             let binary = option("--binary").and_then(|path| fs::canonicalize(path).ok());
-            if copy::run(&name, &folder, rounds, binary.as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if copy::run(&name, &folder, rounds, binary.as_deref()) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         _ => {
             floor(&image, &option("--dir").map_or_else(tools::fixtures, PathBuf::from), rounds);

@@ -58,8 +58,7 @@ fn by_digest_only(error: Error, image: &wharfie_core::Reference) -> Error {
                 "the tag {0} alone: `wharfie digest {0}` says the digest, and deleting NAME@DIGEST takes the manifest with all its tags",
                 image.familiar()
             );
-            let kind =
-                ErrorKind::UnsupportedOperation { host: host.clone(), what, detail: detail.clone() };
+            let kind = ErrorKind::UnsupportedOperation { host: host.clone(), what, detail: detail.clone() };
             Error::from(kind).in_image(image.familiar())
         }
         _ => error,

@@ -1,11 +1,14 @@
 //! The layout's `index.json`. What other tools wrote there stays as it is.
 
+use std::fs;
+
 use wharfie_core::Reference;
 use wharfie_core::archive::listing::Listing;
 use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 
 use super::Store;
+use crate::fault::io_error;
 use crate::listing;
 
 impl Store {
@@ -32,38 +35,15 @@ impl Store {
     /// # Errors
     /// As [`Store::tag`].
     pub fn list_as(&self, name: Option<&str>, descriptor: &Descriptor) -> Result<()> {
-        let mut descriptor = descriptor.clone();
-        descriptor.annotations.remove(REF_NAME);
-        if let Some(name) = name {
-            descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned());
-        }
-        let reason = "a descriptor cannot be written".to_owned();
-        let entry =
-            serde_json::to_value(&descriptor).map_err(|_| Error::from(ErrorKind::Internal { reason }))?;
-        let digest = descriptor.digest.to_string();
-        self.edit_index(|entries| {
-            let is_it = |known: &Value| match name {
-                Some(_) => ref_name(known) == name,
-                None => {
-                    let same = known.get("digest").and_then(Value::as_str) == Some(digest.as_str());
-                    same && ref_name(known).is_none()
-                }
-            };
-            match entries.iter().position(is_it) {
-                Some(at) if entries[at] == entry => return false,
-                Some(at) => entries[at] = entry,
-                None => entries.push(entry),
-            }
-            true
-        })?;
-        Ok(())
+        self.edit_index(|listing| listing.set(name, descriptor)).map(drop)
     }
 
     /// Makes of the store a layout and nothing else: what stores keep beside it goes, unless another process still uses it.
     pub fn leave_layout(&self) {
         let ingest = self.ingest();
         let _ = self.0.lease.alone(|| {
-            fs::remove_dir_all(&ingest).map_err(|error| io_error("cleaning the layout", Some(&ingest), &error))
+            fs::remove_dir_all(&ingest)
+                .map_err(|error| io_error("cleaning the layout", Some(&ingest), &error))
         });
     }
 

@@ -45,7 +45,8 @@ fn make(folder: &Path) -> String {
         .into();
     let statement = layout.blob("application/vnd.in-toto+json", b"{\"about\":\"amd64\"}".to_vec());
     let config = layout.blob("application/vnd.oci.image.config.v1+json", b"{}".to_vec());
-    let attestation = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [statement]});
+    let attestation =
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [statement]});
     let mut attestation = layout.blob(MANIFEST, attestation.to_string().into_bytes());
     attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
     attestation["annotations"] = json!({
@@ -168,10 +169,13 @@ fn a_copy_takes_the_platforms_that_are_asked_for() {
     let made = digest_at(&registry, "two:1");
     assert_eq!(digest_at(&registry, "two:2"), made);
     assert!(text(&ship.ok(&["digest", "oci:two:3"]).stdout).contains(&made));
-    let index: Value =
-        serde_json::from_slice(&ship.ok(&["manifest", "--raw", "oci:two:3"]).stdout).unwrap();
-    let platforms: Vec<_> =
-        index["manifests"].as_array().unwrap().iter().map(|it| it["platform"]["architecture"].clone()).collect();
+    let index: Value = serde_json::from_slice(&ship.ok(&["manifest", "--raw", "oci:two:3"]).stdout).unwrap();
+    let platforms: Vec<_> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["platform"]["architecture"].clone())
+        .collect();
     assert_eq!(platforms, ["amd64", "arm64", "unknown"]);
     ship.ok(&["validate", "oci:two:3"]);
     // One is its manifest.
@@ -181,7 +185,10 @@ fn a_copy_takes_the_platforms_that_are_asked_for() {
     assert_eq!(one["mediaType"], MANIFEST);
     copied("oci:source:t", &registry.image("one:2"), &["--digest", &digest_at(&registry, "one:1")]);
     assert_eq!(digest_at(&registry, "one:2"), digest_at(&registry, "one:1"));
-    ship.fails(&["copy", "oci:source:t", &registry.image("no:1"), "--platform", "linux/mips"], &["linux/mips"]);
+    ship.fails(
+        &["copy", "oci:source:t", &registry.image("no:1"), "--platform", "linux/mips"],
+        &["linux/mips"],
+    );
 }
 
 #[test]
@@ -242,7 +249,15 @@ fn a_repository_is_kept_in_step() {
     let Some(Sea { ship, registry, top }) = sea(what) else { return };
     let Some(second) = Registry::start(what, &Options::default()) else { return };
     ship.ok(&["push", "--all", "oci:source:t", &registry.image("app:1.0"), "--tag", "1.1", "--tag", "2.0"]);
-    ship.ok(&["copy", "--all", "--sync", "--tags", "1.*", &registry.image("app"), &second.image("mirror/app")]);
+    ship.ok(&[
+        "copy",
+        "--all",
+        "--sync",
+        "--tags",
+        "1.*",
+        &registry.image("app"),
+        &second.image("mirror/app"),
+    ]);
     let tags = text(&ship.ok(&["tags", &second.image("mirror/app")]).stdout);
     assert_eq!(tags.lines().collect::<Vec<_>>(), ["1.0", "1.1"]);
     assert_eq!(digest_at(&second, "mirror/app:1.1"), top);

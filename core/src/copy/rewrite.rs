@@ -139,7 +139,8 @@ fn descriptor(
     lost: &mut Vec<&'static str>,
 ) -> Result<Option<String>> {
     let mut object = Object::parse(raw.as_bytes())?;
-    let string = |object: &Object, key: &str| -> Option<String> { serde_json::from_str(object.value(key)?).ok() };
+    let string =
+        |object: &Object, key: &str| -> Option<String> { serde_json::from_str(object.value(key)?).ok() };
     let mut changed = false;
     let digest = string(&object, "digest").and_then(|digest| digest.parse::<Digest>().ok());
     let mut media_type = MediaType::parse(&string(&object, "mediaType").unwrap_or_default());
@@ -154,7 +155,8 @@ fn descriptor(
             media_type = swap.media_type.clone();
             object.set_early("mediaType", text(&media_type)?);
         }
-        changed |= annotations(&mut object, |key| !ABOUT_BYTES.iter().any(|about| key.starts_with(about)), swaps)?;
+        changed |=
+            annotations(&mut object, |key| !ABOUT_BYTES.iter().any(|about| key.starts_with(about)), swaps)?;
     } else {
         changed |= annotations(&mut object, |_| true, swaps)?;
     }
@@ -229,6 +231,9 @@ fn converted(media_type: &MediaType, format: Format) -> Result<MediaType> {
 }
 
 fn no_zstd(media_type: &MediaType) -> Error {
-    let reason = format!("docker's format has no layers of zstd: `--compress {}` along with it makes others", Compression::Gzip);
+    let reason = format!(
+        "docker's format has no layers of zstd: `--compress {}` along with it makes others",
+        Compression::Gzip
+    );
     ErrorKind::UnsupportedMediaType { media_type: media_type.to_string(), reason }.into()
 }

@@ -135,7 +135,10 @@ pub(super) fn run(image: &str, target: &Path, rounds: usize, binary: Option<&Pat
             }
         }
         println!("\n{}, medians of {rounds}, alternating", job.name);
-        println!("  {:10} {:>8} {:>8} {:>9}   of the first: wall, CPU, peak", "", "wall s", "CPU s", "peak MiB");
+        println!(
+            "  {:10} {:>8} {:>8} {:>9}   of the first: wall, CPU, peak",
+            "", "wall s", "CPU s", "peak MiB"
+        );
         let medians: Vec<Cost> = costs.iter().map(|runs| Cost::median(runs)).collect();
         for ((name, _), cost) in job.candidates.iter().zip(&medians) {
             println!(

@@ -37,9 +37,10 @@ pub(super) fn copy(
             }
             let (made, origin) = match from {
                 From::Registry(reference) => {
-                    let top = run.take_digest(&reference.with_digest(descriptor.digest), run.depth(to))?;
-                    let kind = descriptor.artifact_type.clone();
-                    (Descriptor { artifact_type: kind, ..top }, run.fetched()?)
+                    let mut top =
+                        run.take_digest(&reference.with_digest(descriptor.digest), run.depth(to))?;
+                    top.artifact_type = descriptor.artifact_type.clone();
+                    (top, run.fetched()?)
                 }
                 From::Local(origin, _) => (descriptor, origin.clone()),
             };

@@ -8,17 +8,17 @@ use wharfie_core::client::{Credentials, Depth, PlatformChoice, Pulled};
 use wharfie_core::copy::prune;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document};
-use wharfie_core::source::{Local, Transport};
+use wharfie_core::source::Local;
 use wharfie_core::{Limits, Platform, Reference, Source};
 
 use super::super::args::FromArgs;
-use super::super::{auth, open, watch};
+use super::super::{auth, interrupt, open, watch};
 use super::rework::Made;
 use super::wishes::{Selection, Wishes};
 use super::{Run, fetched, is_layout};
 use crate::console::Console;
 use crate::credentials::Search;
-use crate::destination::Destination;
+use crate::destination::{self, Destination};
 use crate::drive::{CredentialSource, PullOptions};
 use crate::layout::Layout;
 use crate::origin::Origin;
@@ -138,7 +138,9 @@ pub(super) fn open<'c>(
         (Source::Registry(from), Source::Registry(to)) => {
             let (from, to) = (from.or_latest(), to.or_latest());
             if network.creds.is_some() && from.host() != to.host() {
-                let reason = "two registries, and one `--creds`: `--src-creds` and `--dest-creds` say whose they are".to_owned();
+                let reason =
+                    "two registries, and one `--creds`: `--src-creds` and `--dest-creds` say whose they are"
+                        .to_owned();
                 return Err(ErrorKind::InvalidOption { reason }.into());
             }
             if from.host() == to.host() && creds.source.is_some() && creds.target.is_some() {
@@ -281,18 +283,9 @@ fn probe(local: &Local) -> To {
 
 /// Opens a place on this machine for writing.
 pub(super) fn destination(local: &Local) -> Result<Box<dyn Destination>> {
-    let reason = format!("this version writes no `{}`", transport(local.transport));
-    Err(ErrorKind::UnsupportedTransport { transport: transport(local.transport).to_owned(), reason }.into())
-}
-
-fn transport(transport: Transport) -> &'static str {
-    match transport {
-        Transport::OciLayout => "oci",
-        Transport::OciArchive => "oci-archive",
-        Transport::DockerArchive => "docker-archive",
-        Transport::Directory => "dir",
-        _ => "path",
-    }
+    let options = destination::Options::default();
+    interrupt::stops(&options.cancel);
+    destination::open(local, &options)
 }
 
 impl Run<'_> {
@@ -364,11 +357,7 @@ pub(super) fn read(origin: &dyn Origin, descriptor: &Descriptor) -> Result<Docum
 }
 
 /// An index of these platforms, and which entries it has.
-fn pruned(
-    origin: &dyn Origin,
-    top: &Descriptor,
-    platforms: &[Platform],
-) -> Result<(Made, Vec<Descriptor>)> {
+fn pruned(origin: &dyn Origin, top: &Descriptor, platforms: &[Platform]) -> Result<(Made, Vec<Descriptor>)> {
     let document = read(origin, top)?;
     let pruned = prune(&document, platforms).map_err(|error| error.in_blob(top.digest))?;
     let entries = document.index().map(|index| index.manifests.clone()).unwrap_or_default();

@@ -22,7 +22,7 @@ use wharfie_core::source::Transport;
 use wharfie_core::{Reference, Source};
 
 use super::args::{CopyArgs, FromArgs, PullArgs, PushArgs};
-use super::{open, output};
+use super::output;
 use crate::console::{Bytes, Console};
 use crate::destination::Destination;
 use crate::drive::Driver;
@@ -68,12 +68,7 @@ impl Report {
     }
 
     fn carried(top: &Descriptor, carried: &Carried) -> Report {
-        Report {
-            sent: carried.blobs,
-            sent_bytes: carried.bytes,
-            present: carried.present,
-            ..Report::of(top)
-        }
+        Report { sent: carried.blobs, sent_bytes: carried.bytes, present: carried.present, ..Report::of(top) }
     }
 }
 
@@ -98,10 +93,8 @@ pub(super) fn copy(arguments: &CopyArgs, console: &Console) -> Result<()> {
     let patterns = sync::patterns(&arguments.tags)?;
     let source = Source::parse(&arguments.source)?;
     let target = Source::parse(&arguments.target)?;
-    let creds = ends::Creds {
-        source: arguments.src_creds.as_deref(),
-        target: arguments.dest_creds.as_deref(),
-    };
+    let creds =
+        ends::Creds { source: arguments.src_creds.as_deref(), target: arguments.dest_creds.as_deref() };
     let (mut run, from, to) = ends::open(source, target, &arguments.from, creds, wishes, console)?;
     if arguments.sync { sync::run(&mut run, &from, &to, &patterns) } else { run.single(&from, &to) }
 }

@@ -17,7 +17,8 @@ pub(super) fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
 
 /// Copies every tag that fits. What cannot be copied does not stop the others; the last failure is the command's.
 pub(super) fn run(run: &mut Run<'_>, from: &From, to: &To, patterns: &[Pattern]) -> Result<()> {
-    let fits = |tag: &str| patterns.is_empty() || patterns.iter().any(|one| one.matches(tag.as_bytes(), false));
+    let fits =
+        |tag: &str| patterns.is_empty() || patterns.iter().any(|one| one.matches(tag.as_bytes(), false));
     let mut tags = Vec::new();
     match from {
         From::Registry(reference) => {
