@@ -463,6 +463,24 @@ error_kinds! {
         /// The number in the image.
         id: u64,
     }
+    /// Two images that come to one name where they are imported.
+    #[error("`{name}` is the name of {}", Both(first, second))]
+    NameConflict = "name_conflict" {
+        /// The name.
+        name: String,
+        /// The file or directory of one.
+        first: String,
+        /// That of the other, which may be the same.
+        second: String,
+    }
+    /// A name that nothing could be listed under.
+    #[error("`{name}` cannot be the name of an image: {reason}")]
+    UnusableName = "unusable_name" {
+        /// It, escaped.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    }
     /// A name of a transport that is known and not supported.
     #[error("transport `{transport}` is not supported: {reason}")]
     UnsupportedTransport = "unsupported_transport" {
@@ -498,6 +516,19 @@ impl fmt::Display for Room {
         match self.1 {
             Some(available) => write!(f, "{} {} free", if self.0 > 0 { "," } else { ":" }, Bytes(available)),
             None => Ok(()),
+        }
+    }
+}
+
+/// Where the two images of one name are.
+struct Both<'b>(&'b str, &'b str);
+
+impl fmt::Display for Both<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == self.1 {
+            write!(f, "two images in {}", self.0)
+        } else {
+            write!(f, "an image in {} and of another in {}", self.0, self.1)
         }
     }
 }
@@ -704,6 +735,15 @@ impl ErrorKind {
             }
             ErrorKind::NotAFile { what: "a directory", path } => {
                 return Some(format!("`wharfie ls IMAGE {path}` shows what it holds"));
+            }
+            ErrorKind::NameConflict { first, second, .. } if first == second => {
+                "no tool could tell them apart: have one of them renamed where the file is made"
+            }
+            ErrorKind::NameConflict { .. } => {
+                "move one of them out of the folder; `wharfie load -i FILE --name NAME` loads it under another name"
+            }
+            ErrorKind::UnusableName { .. } => {
+                "rename the file, or name its image: `wharfie load -i FILE --name NAME`"
             }
             ErrorKind::Internal { .. } => {
                 "this is a bug in Wharfie: please report it with the command that you ran"

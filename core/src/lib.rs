@@ -28,6 +28,7 @@ pub mod digest;
 pub mod error;
 pub mod http;
 pub mod image;
+pub mod import;
 pub mod limits;
 pub mod media_type;
 pub mod merge;

@@ -47,7 +47,7 @@ impl fmt::Display for Name<'_> {
 }
 
 /// Whether a character would do something else than be seen in its place.
-fn steers(c: char) -> bool {
+pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

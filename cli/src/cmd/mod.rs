@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod layers;
 mod list;
+mod load;
 mod look;
 mod ls;
 mod open;
@@ -88,6 +89,7 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Tag(arguments) => remote::tag(arguments, console),
         Command::Delete(arguments) => remote::delete(arguments, console),
         Command::Referrers(arguments) => remote::referrers(arguments, console),
+        Command::Load(arguments) => load::run(arguments, console),
         Command::Validate(arguments) => validate::run(arguments, console),
         Command::Export(arguments) => export::run(arguments, console),
         Command::Unpack(arguments) => unpack::run(arguments, console),

@@ -5,6 +5,7 @@
 
 mod copy;
 mod image;
+mod load;
 mod look;
 mod registry;
 mod root;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::copy::*;
 pub(super) use self::image::*;
+pub(super) use self::load::*;
 pub(super) use self::look::*;
 pub(super) use self::registry::*;
 pub(super) use self::root::*;
@@ -107,6 +109,11 @@ pub(super) enum Command {
     Delete(DeleteArgs),
     /// List what refers to an image: signatures, SBOMs, attestations
     Referrers(ReferrersArgs),
+    /// Bring images of archives, layouts and directories into a layout or the local store
+    ///
+    /// Everything is read and verified first: what is wrong with one image leaves all as it was. An image is called by the
+    /// name that its file gives it, else by the file's own: `pipeline` from `pipeline.tar.gz`.
+    Load(LoadArgs),
     /// Check every digest, size, diff_id and reference of an image
     Validate(ValidateArgs),
     /// Write the merged root file system of an image as a tar
