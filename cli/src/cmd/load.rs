@@ -103,7 +103,8 @@ fn told(image: &Imported, console: &Console) {
 
 /// Tells of names that other tools do not take.
 fn unportable(imported: &[Imported], into: &Into, console: &Console) {
-    let mut names = imported.iter().filter_map(|image| image.name.as_deref()).filter(|name| !is_portable(name));
+    let mut names =
+        imported.iter().filter_map(|image| image.name.as_deref()).filter(|name| !is_portable(name));
     if let Some(name) = names.next() {
         let others = names.count();
         let more = if others == 0 { String::new() } else { format!(" and {others} more") };

@@ -102,7 +102,8 @@ fn walk(
     observer: &dyn Observer,
 ) -> Result<Pulled> {
     // Layers that need not be distributed are taken along if they are there.
-    let options = PullOptions { platform, depth: Depth::Layers, foreign_layers: false, ..PullOptions::default() };
+    let options =
+        PullOptions { platform, depth: Depth::Layers, foreign_layers: false, ..PullOptions::default() };
     origin.walk(top, options, observer)
 }
 
@@ -119,8 +120,8 @@ fn index_of(origin: &dyn Origin, descriptor: &Descriptor) -> Result<Option<Docum
     let limits = Limits::default();
     let raw = origin.document(&descriptor.digest, &limits)?;
     let said = (!media_type.is_generic()).then(|| media_type.to_string());
-    let document = Document::parse(&raw, said.as_deref(), &limits)
-        .map_err(|error| error.in_blob(descriptor.digest))?;
+    let document =
+        Document::parse(&raw, said.as_deref(), &limits).map_err(|error| error.in_blob(descriptor.digest))?;
     Ok(document.index().is_some().then_some(document))
 }
 

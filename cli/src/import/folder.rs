@@ -51,8 +51,9 @@ impl Folder {
         };
         let (Into::Layout(target) | Into::Store(target) | Into::Each(target)) = into;
         let target = fs::canonicalize(target).ok();
-        let is_target =
-            |path: &Path| target.as_ref().is_some_and(|target| fs::canonicalize(path).is_ok_and(|path| path == *target));
+        let is_target = |path: &Path| {
+            target.as_ref().is_some_and(|target| fs::canonicalize(path).is_ok_and(|path| path == *target))
+        };
         if is_target(path) {
             let reason = format!("{} is both where images come from and where they go", path.display());
             return Err(ErrorKind::InvalidOption { reason }.into());

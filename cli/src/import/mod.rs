@@ -29,8 +29,8 @@ use crate::layout::Layout;
 use crate::origin::Origin;
 pub use choice::{Chosen, Narrow};
 pub use folder::{Folder, Passed};
-pub use source::Source;
 use source::Kept;
+pub use source::Source;
 
 /// Where images go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,8 +224,11 @@ fn bring(imported: &[Imported], open: Option<Arc<dyn Origin>>, options: &Options
         std::fs::create_dir_all(parent)
             .map_err(|error| crate::fault::io_error("making a directory", Some(parent), &error))?;
     }
-    let chosen =
-        destination::Options { durable: true, cancel: options.cancel.clone(), ..destination::Options::default() };
+    let chosen = destination::Options {
+        durable: true,
+        cancel: options.cancel.clone(),
+        ..destination::Options::default()
+    };
     let mut targets: Vec<(&Path, Box<dyn Destination>)> = Vec::new();
     let mut origin: Option<(&Source, Arc<dyn Origin>)> = None;
     for image in imported {

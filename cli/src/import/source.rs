@@ -119,11 +119,9 @@ impl Kept {
         let list: PathBuf = lists.into_iter().find(|list| list.is_file()).unwrap_or_else(|| path.to_owned());
         let of = if source.is_directory { &list } else { path };
         match fs::metadata(of) {
-            Ok(metadata) => Ok(Kept {
-                modified: metadata.modified().ok(),
-                len: metadata.len(),
-                inode: inode(&metadata),
-            }),
+            Ok(metadata) => {
+                Ok(Kept { modified: metadata.modified().ok(), len: metadata.len(), inode: inode(&metadata) })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let what = "a file or directory of this name".to_owned();
                 Err(ErrorKind::NotFound { what, detail: None }.into())

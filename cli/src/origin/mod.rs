@@ -106,7 +106,7 @@ pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
     Ok(Arc::new(archive?))
 }
 
-impl dyn Origin {
+impl dyn Origin + '_ {
     /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
     ///
     /// The client machine decides; this only answers what it asks.
