@@ -1,7 +1,7 @@
 //! Images as documents: manifests, indexes and configs of OCI and of Docker, raw bytes kept beside the parsed view.
 //!
 //! [`Document::parse`] reads whatever a registry serves under `/manifests/`, [`Index::choose`] finds the entry for a
-//! platform, [`Config::parse`] reads the config.
+//! platform, [`Config::parse`] reads the config, [`edit`] makes images of images.
 //!
 //! A document that two readers could understand differently is refused: one that is manifest and index at once
 //! (CVE-2021-41190), a key that occurs twice or again in another case, a `Content-Type` that contradicts `mediaType`.
@@ -10,6 +10,7 @@
 mod config;
 mod descriptor;
 mod document;
+pub mod edit;
 mod index;
 pub(crate) mod json;
 mod manifest;
