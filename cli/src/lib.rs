@@ -16,6 +16,7 @@ pub mod import;
 pub mod layers;
 pub mod layout;
 mod listing;
+pub mod make;
 pub mod origin;
 pub mod sample;
 pub mod store;

@@ -117,9 +117,7 @@ pub fn port(text: &str) -> Result<String> {
         text.parse::<u16>().ok().filter(|number| is_plain && *number > 0)
     };
     match (number(first), number(last)) {
-        (Some(low), Some(high))
-            if low <= high && matches!(protocol.as_str(), "tcp" | "udp" | "sctp") =>
-        {
+        (Some(low), Some(high)) if low <= high && matches!(protocol.as_str(), "tcp" | "udp" | "sctp") => {
             Ok(format!("{numbers}/{protocol}"))
         }
         _ => Err(wrong(format!("`{}` is no port such as 8080, 53/udp or 8000-8010/tcp", brief(text)))),
@@ -294,7 +292,8 @@ fn apply(execution: &mut Map<String, Value>, changes: &Changes, is_windows: bool
             Some(Value::Array(list)) => list.is_empty(),
             _ => false,
         };
-        let is_changed = changes.unset.iter().any(|unset| matches!(unset, Unset::Member(known, _) if *known == field));
+        let is_changed =
+            changes.unset.iter().any(|unset| matches!(unset, Unset::Member(known, _) if *known == field));
         if is_empty && is_changed {
             execution.remove(field);
         }
@@ -321,7 +320,12 @@ fn member(execution: &mut Map<String, Value>, field: &str, key: &str, value: Val
 }
 
 /// Sets or takes away one variable; on Windows, where `Path` is `PATH`, whatever its case.
-fn change_env(execution: &mut Map<String, Value>, name: &str, value: Option<&str>, is_windows: bool) -> Result<()> {
+fn change_env(
+    execution: &mut Map<String, Value>,
+    name: &str,
+    value: Option<&str>,
+    is_windows: bool,
+) -> Result<()> {
     let held = execution.remove("Env").filter(|held| !held.is_null());
     let old = match held {
         None => Vec::new(),

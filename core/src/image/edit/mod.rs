@@ -183,10 +183,9 @@ impl Edit {
             View::Manifest(manifest) => manifest,
             View::Schema1(_) => {
                 let media_type = document.media_type.to_string();
-                let reason = "an image of schema 1 can be flattened, not changed: its layers have no diff_ids";
-                return Err(
-                    ErrorKind::UnsupportedMediaType { media_type, reason: reason.to_owned() }.into()
-                );
+                let reason =
+                    "an image of schema 1 can be flattened, not changed: its layers have no diff_ids";
+                return Err(ErrorKind::UnsupportedMediaType { media_type, reason: reason.to_owned() }.into());
             }
             View::Index(_) => {
                 let reason = "an index is no image: its entries are".to_owned();
@@ -255,7 +254,11 @@ impl Edit {
     /// What it runs on, as its config says.
     pub fn platform(&self) -> Platform {
         let text = |key: &str| {
-            self.config.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+            self.config
+                .get(key)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(ToOwned::to_owned)
         };
         let mut platform = Platform::new("", "");
         platform.os = text("os").unwrap_or_default();
@@ -441,7 +444,11 @@ impl Edit {
 ///
 /// # Errors
 /// None for an index that was read.
-pub fn index_of(document: &Document, manifests: &[Descriptor], limits: &Limits) -> Result<(Descriptor, Vec<u8>)> {
+pub fn index_of(
+    document: &Document,
+    manifests: &[Descriptor],
+    limits: &Limits,
+) -> Result<(Descriptor, Vec<u8>)> {
     let Value::Object(mut map) = json::parse("index", &document.raw, limits)? else {
         return Err(internal("an index that is no object"));
     };
@@ -469,7 +476,8 @@ fn bytes(value: Value) -> Vec<u8> {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let map: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let map: BTreeMap<String, Value> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             Value::Object(map.into_iter().collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
