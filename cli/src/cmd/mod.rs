@@ -14,8 +14,10 @@ mod list;
 mod load;
 mod look;
 mod ls;
+mod make;
 mod open;
 mod output;
+mod product;
 mod pull;
 mod remote;
 mod save;
@@ -98,6 +100,10 @@ fn run(command: &Command, console: &Console) -> Result<()> {
         Command::Cat(arguments) => cat::run(arguments, console),
         Command::Tree(arguments) => tree::run(arguments, console),
         Command::Diff(arguments) => diff::run(arguments, console),
+        Command::Create(arguments) => make::create(arguments, console),
+        Command::Append(arguments) => make::append(arguments, console),
+        Command::Mutate(arguments) => make::mutate(arguments, console),
+        Command::Flatten(arguments) => make::flatten(arguments, console),
         Command::Store(StoreCommand::Ls(arguments)) => store::ls(arguments),
         Command::Store(StoreCommand::Du(arguments)) => store::du(arguments),
         Command::Store(StoreCommand::Prune(arguments)) => store::prune(arguments, console),

@@ -171,7 +171,7 @@ pub fn digest_of(blob: &BlobFile) -> Result<Digest> {
 }
 
 /// Reads a blob from end to end.
-fn read_pieces(blob: &BlobFile, cancel: &Cancel, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub(crate) fn read_pieces(blob: &BlobFile, cancel: &Cancel, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let failed = |error: &std::io::Error| io_error("reading a layer", Some(&blob.path), error);
     let file = blob.open().map_err(|error| failed(&error))?;
     let mut buffer = vec![0; PIECE];

@@ -7,6 +7,7 @@ mod copy;
 mod image;
 mod load;
 mod look;
+mod make;
 mod registry;
 mod root;
 mod save;
@@ -21,6 +22,7 @@ pub(super) use self::copy::*;
 pub(super) use self::image::*;
 pub(super) use self::load::*;
 pub(super) use self::look::*;
+pub(super) use self::make::*;
 pub(super) use self::registry::*;
 pub(super) use self::root::*;
 pub(super) use self::save::*;
@@ -134,6 +136,16 @@ pub(super) enum Command {
     Tree(TreeArgs),
     /// Compare the files of two images, or show what each layer of one image does
     Diff(DiffArgs),
+    /// Make an image of tars and directories
+    ///
+    /// The same layers and options give the same digests, whenever and wherever it is done.
+    Create(CreateArgs),
+    /// Put layers on an image: tars, directories, or those of other images
+    Append(AppendArgs),
+    /// Change how an image is run, and what is said of it
+    Mutate(MutateArgs),
+    /// Make one layer of all layers of an image
+    Flatten(FlattenArgs),
     /// Look at and clean the local store
     #[command(subcommand)]
     Store(StoreCommand),
