@@ -8,11 +8,11 @@ use wharfie_core::image::edit::{Changes, EPOCH, Edit, Family, NewLayer, index_of
 use wharfie_core::image::{Descriptor, Document, View};
 use wharfie_core::merge::{Order, Sourcing};
 use wharfie_core::tar::Mtime;
-use wharfie_core::{Limits, Platform, Source};
+use wharfie_core::{Limits, Source};
 
 use super::args::{
-    AppendArgs, ChangeArgs, CreateArgs, FamilyArg, FlattenArgs, FromArgs, Latest, LayerArgs, MutateArgs, OrderArg,
-    OwnerArg, ToArgs, WhichArgs,
+    AppendArgs, ChangeArgs, CreateArgs, FamilyArg, FlattenArgs, FromArgs, Latest, LayerArgs, MutateArgs,
+    OrderArg, OwnerArg, ToArgs, WhichArgs,
 };
 use super::interrupt;
 use super::layers::{self, Shown};
@@ -47,7 +47,8 @@ pub(super) fn create(arguments: &CreateArgs, console: &Console) -> Result<()> {
     let cancel = stoppable();
     let mut bench = bench(&arguments.layer, edit.created(), &arguments.to, &cancel)?;
     let mut product = Product::default();
-    let mut yard = Yard { bench: &mut bench, product: &mut product, from: &arguments.from, target: &target, console };
+    let mut yard =
+        Yard { bench: &mut bench, product: &mut product, from: &arguments.from, target: &target, console };
     let layers = yard.make(&layers)?;
     yard.stack(&mut edit, &layers)?;
     edit.apply(&changes)?;
@@ -208,7 +209,8 @@ impl Change<'_> {
             let knows = edit.family() == Family::Oci && opened.reference.is_some();
             if self.base == Base::Always || (self.base == Base::WhereKnown && knows) {
                 let reference = opened.reference.as_ref().filter(|reference| reference.tag().is_some());
-                let name = reference.map(|reference| format!("{}:{}", reference.name(), reference.tag().unwrap_or_default()));
+                let name = reference
+                    .map(|reference| format!("{}:{}", reference.name(), reference.tag().unwrap_or_default()));
                 edit.set_base(&image.manifest.digest, name.as_deref());
             }
             edit.apply(&self.changes)?;
@@ -267,11 +269,16 @@ impl Yard<'_> {
                     let layer = self.bench.layer(material)?;
                     for path in &layer.left_out {
                         let path = path.display();
-                        self.console.warn(&format!("{path} is a socket, which no tar can hold: it was left out"));
+                        self.console
+                            .warn(&format!("{path} is a socket, which no tar can hold: it was left out"));
                     }
                     self.product.made(layer.descriptor.digest, &layer.blob);
                     let created_by = material.described();
-                    Layered::Layer(NewLayer { descriptor: layer.descriptor, diff_id: layer.diff_id, created_by })
+                    Layered::Layer(NewLayer {
+                        descriptor: layer.descriptor,
+                        diff_id: layer.diff_id,
+                        created_by,
+                    })
                 }
             });
         }
@@ -295,7 +302,9 @@ impl Yard<'_> {
                         .map_err(|error| error.in_image(name))?;
                     let (ours, theirs) = (edit.platform(), other.platform());
                     if ours.os != theirs.os || ours.architecture != theirs.architecture {
-                        self.console.warn(&format!("{name} is for {theirs}, and its layers become part of an image for {ours}"));
+                        self.console.warn(&format!(
+                            "{name} is for {theirs}, and its layers become part of an image for {ours}"
+                        ));
                     }
                     edit.push_all(&other)?;
                 }
@@ -415,8 +424,8 @@ fn created(asked: Option<Mtime>) -> Result<Option<String>> {
         None => match std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) {
             Some(text) => {
                 let seconds = text.parse::<i64>();
-                let seconds =
-                    seconds.map_err(|_| wrong(format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970")))?;
+                let seconds = seconds
+                    .map_err(|_| wrong(format!("SOURCE_DATE_EPOCH is `{text}`, not seconds since 1970")))?;
                 Some(Mtime::from_seconds(seconds))
             }
             None => None,
@@ -486,7 +495,9 @@ fn divided(text: &str) -> Result<Vec<String>> {
             Some(mut quoted) => {
                 let mut word = String::new();
                 loop {
-                    let end = quoted.find('"').ok_or_else(|| wrong(format!("`{text}` has a quote without an end")))?;
+                    let end = quoted
+                        .find('"')
+                        .ok_or_else(|| wrong(format!("`{text}` has a quote without an end")))?;
                     word.push_str(&quoted[..end]);
                     quoted = &quoted[end + 1..];
                     match quoted.strip_prefix('"') {
@@ -518,7 +529,8 @@ mod tests {
 
     #[test]
     fn words_are_lists_or_divided_by_commas() {
-        let read = |options: &[&str]| words(&options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>()).unwrap();
+        let read =
+            |options: &[&str]| words(&options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>()).unwrap();
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[""]).unwrap(), Vec::<String>::new());
         assert_eq!(read(&["/bin/sh,-c,echo hi"]).unwrap(), ["/bin/sh", "-c", "echo hi"]);

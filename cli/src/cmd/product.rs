@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,8 +23,9 @@ use super::output;
 use crate::blob_file::BlobFile;
 use crate::codec::NativeHashes;
 use crate::console::{Bytes, Console};
-use crate::destination;
+use crate::destination::{self, Options};
 use crate::drive::{Cancel, Supply};
+use crate::export::format_of_name;
 use crate::origin::Origin;
 use crate::store::{Claim, Store};
 
@@ -47,7 +49,9 @@ impl Target {
         let wrong = |reason: &str| Error::from(ErrorKind::InvalidOption { reason: reason.to_owned() });
         let Some(name) = &to.output else {
             let Some(tag) = &to.tag else {
-                return Err(wrong("the image needs a name: --tag NAME in the local store, or --output DESTINATION"));
+                return Err(wrong(
+                    "the image needs a name: --tag NAME in the local store, or --output DESTINATION",
+                ));
             };
             let reference = super::list::registry_reference(tag)?.or_latest();
             return match reference.digest() {
@@ -68,11 +72,6 @@ impl Target {
                     && local.reference.replace(tag.clone()).is_some()
                 {
                     return Err(wrong("--output names the image already: --tag has nothing to name"));
-                }
-                if local.transport == Transport::Path {
-                    // What docker save writes goes by that name; all else is a directory.
-                    let is_file = [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| local.path.ends_with(end));
-                    local.transport = if is_file { Transport::DockerArchive } else { Transport::OciLayout };
                 }
                 Ok(Target::Local(local))
             }
@@ -217,7 +216,9 @@ impl Product {
                 format!("{}@{}", reference.name(), top.digest)
             }
             Target::Local(local) => {
-                self.to_local(local, &top)?;
+                let options =
+                    Options { temp_dir: to.temp_dir.clone(), cancel: cancel.clone(), ..Options::default() };
+                self.to_local(local, &top, &options)?;
                 report["name"] = json!(target.shown());
                 top.digest.to_string()
             }
@@ -229,7 +230,8 @@ impl Product {
     fn to_store(&self, store: &Store, name: &Reference, top: &Descriptor, cancel: &Cancel) -> Result<()> {
         if store.is_read_only() {
             let reason = "it can only be read".to_owned();
-            let error = Error::from(ErrorKind::PermissionDenied { operation: "writing to the store", reason });
+            let error =
+                Error::from(ErrorKind::PermissionDenied { operation: "writing to the store", reason });
             return Err(error.at_path(store.root().display().to_string()));
         }
         for (layer, blob) in self.found()? {
@@ -241,8 +243,8 @@ impl Product {
         store.tag(name, top)
     }
 
-    fn to_local(&self, local: &Local, top: &Descriptor) -> Result<()> {
-        let mut place = destination::open(local)?;
+    fn to_local(&self, local: &Local, top: &Descriptor, options: &Options) -> Result<()> {
+        let mut place = destination::open(local, options)?;
         for (layer, blob) in self.found()? {
             if !place.has(layer)? {
                 place.blob(layer, &blob)?;
@@ -251,7 +253,7 @@ impl Product {
         for (document, bytes) in &self.documents {
             place.document(document, bytes)?;
         }
-        place.name(top, local.reference.as_deref())?;
+        place.name(top, name_there(local)?.as_deref())?;
         place.commit()
     }
 
@@ -263,7 +265,9 @@ impl Product {
         console: &Console,
     ) -> Result<wharfie_core::client::Pushed> {
         let (driver, _folder) = open::driver(from, console)?;
-        let here = |reference: &&Reference| reference.host() == to.host() && reference.repository() != to.repository();
+        let here = |reference: &&Reference| {
+            reference.host() == to.host() && reference.repository() != to.repository()
+        };
         let mount_from = self.repositories.iter().filter(here).map(|r| r.repository().to_owned()).collect();
         let options = PushOptions { mount_from, ..PushOptions::default() };
         let product = Arc::new(self);
@@ -271,7 +275,8 @@ impl Product {
         match driver.push(to, top, options.clone(), supply()) {
             Err(error) if product.lacks.load(Ordering::Relaxed) && error.code() != "cancelled" => {
                 // The registry takes nothing from its other repositories: then it has to come here first.
-                console.note("the registry gives no blobs from one repository to another: they go through here");
+                console
+                    .note("the registry gives no blobs from one repository to another: they go through here");
                 for (image, platform) in &product.sources {
                     open::open(image, from, open::options(platform.clone(), Depth::Layers), console)?;
                 }
@@ -298,6 +303,21 @@ impl Supply for Product {
             self.lacks.store(true, Ordering::Relaxed);
         }
         Ok(found)
+    }
+}
+
+/// The image's name in that place: in docker's archives they are references.
+fn name_there(local: &Local) -> Result<Option<String>> {
+    let is_docker = match local.transport {
+        Transport::DockerArchive => true,
+        Transport::Path => {
+            !Path::new(&local.path).is_dir() && format_of_name(Path::new(&local.path)).is_some()
+        }
+        _ => false,
+    };
+    match &local.reference {
+        Some(name) if is_docker => Ok(Some(name.parse::<Reference>()?.or_latest().to_string())),
+        name => Ok(name.clone()),
     }
 }
 

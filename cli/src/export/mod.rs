@@ -39,7 +39,7 @@ use wharfie_core::tar::Counts;
 use self::drafting::Drafting;
 use self::fill::Fill;
 pub(crate) use self::output::Output;
-pub(crate) use self::pack::{Packing, pack};
+pub(crate) use self::pack::{Packing, pack_file};
 use self::shelf::Shelf;
 use self::splice::Written;
 use self::straight::Straight;

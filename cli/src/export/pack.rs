@@ -69,7 +69,7 @@ impl Write for Hashed {
 ///
 /// # Errors
 /// What `fill` answers; `no_space`, `local_io`, `invalid_option` for a level that there is not; `cancelled`.
-pub(crate) fn pack(
+pub(crate) fn pack_file(
     path: &Path,
     format: Format,
     level: Option<i32>,

@@ -21,7 +21,7 @@ use crate::at;
 use crate::blob_file::BlobFile;
 use crate::codec::NativeHashes;
 use crate::drive::Cancel;
-use crate::export::{ExportOptions, Report, Sink, export, pack};
+use crate::export::{ExportOptions, Report, Sink, export, pack_file};
 use crate::fault::io_error;
 use crate::layers::{LocalImage, Progress, default_temp_dir};
 
@@ -111,7 +111,7 @@ impl Workbench {
                 let path = self.next();
                 let mut left_out = Vec::new();
                 let options = &self.options;
-                let packed = pack(&path, format, options.level, &options.cancel, |to| {
+                let packed = pack_file(&path, format, options.level, &options.cancel, |to| {
                     let walk = directory::Walk::new(options, to);
                     left_out = walk.all(source, at)?;
                     Ok(())
@@ -171,7 +171,11 @@ pub fn digest_of(blob: &BlobFile) -> Result<Digest> {
 }
 
 /// Reads a blob from end to end.
-pub(crate) fn read_pieces(blob: &BlobFile, cancel: &Cancel, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+pub(crate) fn read_pieces(
+    blob: &BlobFile,
+    cancel: &Cancel,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let failed = |error: &std::io::Error| io_error("reading a layer", Some(&blob.path), error);
     let file = blob.open().map_err(|error| failed(&error))?;
     let mut buffer = vec![0; PIECE];

@@ -15,7 +15,7 @@ use super::{Layer, MakeOptions, PIECE, Workbench, changed, media_type, read_piec
 use crate::at;
 use crate::blob_file::BlobFile;
 use crate::codec::{NativeCodecs, NativeHashes};
-use crate::export::pack;
+use crate::export::pack_file;
 use crate::fault::io_error;
 
 /// What a blob turned out to be.
@@ -46,7 +46,7 @@ pub(super) fn layer(bench: &mut Workbench, path: &Path) -> Result<Layer> {
     }
     let target = bench.next();
     let options = &bench.options;
-    let packed = pack(&target, wanted, options.level, &options.cancel, |to| {
+    let packed = pack_file(&target, wanted, options.level, &options.cancel, |to| {
         measure(&blob, options, &mut |piece| to.write(piece)).map(drop)
     })?;
     let descriptor = Descriptor::new(media_type(wanted), packed.digest, packed.size);

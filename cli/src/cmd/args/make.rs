@@ -15,7 +15,13 @@ use super::{FromArgs, OrderArg, PlatformArgs, RootArgs};
 #[derive(Clone, Debug, Args)]
 pub(in crate::cmd) struct ToArgs {
     /// The image's name in the local store, or in what --output names
-    #[arg(short, long = "tag", visible_alias = "new_tag", value_name = "NAME", help_heading = "Result options")]
+    #[arg(
+        short,
+        long = "tag",
+        visible_alias = "new_tag",
+        value_name = "NAME",
+        help_heading = "Result options"
+    )]
     pub(in crate::cmd) tag: Option<String>,
     /// Where to: a registry (`host/name:tag`), `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`,
     /// `dir:DIR`, or a FILE.tar, which is made for `docker load` [default: the local store]
@@ -125,7 +131,13 @@ pub(in crate::cmd) struct ChangeArgs {
     #[arg(long, value_name = "SIGNAL", help_heading = "Config options")]
     pub(in crate::cmd) stop_signal: Option<String>,
     /// Add ports that it listens on
-    #[arg(long, visible_alias = "expose", value_name = "PORT[/PROTOCOL]", value_delimiter = ',', help_heading = "Config options")]
+    #[arg(
+        long,
+        visible_alias = "expose",
+        value_name = "PORT[/PROTOCOL]",
+        value_delimiter = ',',
+        help_heading = "Config options"
+    )]
     pub(in crate::cmd) exposed_ports: Vec<String>,
     /// Add a directory that is to be a volume; may be given more than once
     #[arg(long, value_name = "DIR", help_heading = "Config options")]
@@ -174,7 +186,13 @@ pub(in crate::cmd) struct CreateArgs {
     #[arg(value_name = "LAYER", long_help = LAYER)]
     pub(in crate::cmd) layers: Vec<String>,
     /// As the arguments, and above them
-    #[arg(short = 'f', long = "layer", visible_alias = "new_layer", value_name = "LAYER", help_heading = "Layer options")]
+    #[arg(
+        short = 'f',
+        long = "layer",
+        visible_alias = "new_layer",
+        value_name = "LAYER",
+        help_heading = "Layer options"
+    )]
     pub(in crate::cmd) more: Vec<String>,
     #[command(flatten)]
     pub(in crate::cmd) layer: LayerArgs,

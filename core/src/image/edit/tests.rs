@@ -25,7 +25,11 @@ fn base(family: Family) -> Edit {
 fn layer(byte: u8) -> NewLayer {
     let digest = Digest::new(Algorithm::Sha256, &[byte; 32]).unwrap();
     let descriptor = Descriptor::new(MediaType::OciLayer(Compression::Gzip), digest, 9);
-    NewLayer { descriptor, diff_id: Digest::new(Algorithm::Sha256, &[byte + 1; 32]).unwrap(), created_by: "test".to_owned() }
+    NewLayer {
+        descriptor,
+        diff_id: Digest::new(Algorithm::Sha256, &[byte + 1; 32]).unwrap(),
+        created_by: "test".to_owned(),
+    }
 }
 
 fn json_of(bytes: &[u8]) -> Value {
@@ -97,7 +101,11 @@ fn changes_are_made_and_told() {
     assert_eq!(history.len(), 3);
     assert_eq!(history[2]["empty_layer"], true);
     assert_eq!(history[2]["created"], "2024-01-02T03:04:05Z", "no clock");
-    assert!(history[2]["created_by"].as_str().unwrap().contains(r#"Entrypoint ["/init","--"]"#), "{}", history[2]);
+    assert!(
+        history[2]["created_by"].as_str().unwrap().contains(r#"Entrypoint ["/init","--"]"#),
+        "{}",
+        history[2]
+    );
     assert_eq!(made.manifest.platform.as_ref().unwrap().to_string(), "linux/arm64/v8");
     let manifest = json_of(&made.manifest_bytes);
     assert_eq!(manifest["config"]["digest"], Digest::sha256(&made.config_bytes).to_string());
@@ -135,7 +143,8 @@ fn layers_go_on_top_with_their_history() {
 
 #[test]
 fn a_history_that_is_not_there_does_not_become_that_of_other_layers() {
-    let config = CONFIG.replace(r#","history":[{"created_by":"base"},{"created_by":"CMD","empty_layer":true}]"#, "");
+    let config =
+        CONFIG.replace(r#","history":[{"created_by":"base"},{"created_by":"CMD","empty_layer":true}]"#, "");
     let (document, config) = base_with(&config, Family::Oci, "");
     let mut edit = Edit::of(&document, &config, &Limits::default()).unwrap();
     edit.push(&layer(5)).unwrap();
@@ -201,7 +210,8 @@ fn keys_are_sorted_whatever_the_maps_do() {
 #[test]
 fn what_is_no_image_is_not_changed() {
     let (document, _) = base_with(CONFIG, Family::Oci, "");
-    let none = CONFIG.replace(r#""sha256:1111111111111111111111111111111111111111111111111111111111111111""#, "");
+    let none =
+        CONFIG.replace(r#""sha256:1111111111111111111111111111111111111111111111111111111111111111""#, "");
     let code = |document: &Document, config: &str| {
         Edit::of(document, config.as_bytes(), &Limits::default()).unwrap_err().code()
     };
