@@ -230,7 +230,7 @@ pub(in crate::cmd) struct AppendArgs {
     pub(in crate::cmd) base: Option<String>,
     /// A layer: FILE, DIR, DIR:/PLACE, FILE:/PLACE or image:NAME; may be given more than once, the lowest first
     #[arg(short = 'f', long = "layer", visible_alias = "new_layer", value_name = "LAYER", required = true, long_help = LAYER, help_heading = "Layer options")]
-    pub(in crate::cmd) layers: Vec<String>,
+    pub(in crate::cmd) added: Vec<String>,
     #[command(flatten)]
     pub(in crate::cmd) layer: LayerArgs,
     /// Say in annotations what the image is built upon, also in Docker's manifests (in OCI's they do if it is from a
@@ -260,7 +260,7 @@ pub(in crate::cmd) struct MutateArgs {
     pub(in crate::cmd) set_platform: Option<String>,
     /// Add a layer on top, as `append` does; may be given more than once
     #[arg(long = "append", value_name = "LAYER", long_help = LAYER, help_heading = "Layer options")]
-    pub(in crate::cmd) layers: Vec<String>,
+    pub(in crate::cmd) added: Vec<String>,
     #[command(flatten)]
     pub(in crate::cmd) layer: LayerArgs,
     #[command(flatten)]
