@@ -437,6 +437,32 @@ error_kinds! {
         /// Why.
         reason: String,
     }
+    /// A file of settings that cannot be read, or says what makes no sense. The place has its path.
+    #[error("invalid settings: {reason}")]
+    InvalidSettings = "invalid_settings" {
+        /// What is wrong.
+        reason: String,
+    }
+    /// The user's settings forbid this registry or repository (`blocked` in registries.conf).
+    #[error("`{name}` is blocked by the rule for `{prefix}` in {file}")]
+    RegistryBlocked = "registry_blocked" {
+        /// What was to be asked, `host/repository`.
+        name: String,
+        /// The prefix of the rule that forbids it.
+        prefix: String,
+        /// The file that has the rule.
+        file: String,
+    }
+    /// A short name that may stand for several images.
+    #[error("`{name}` may be any of {candidates}")]
+    AmbiguousName = "ambiguous_name" {
+        /// As it was given.
+        name: String,
+        /// What it may be, comma-separated.
+        candidates: String,
+        /// The file that says so.
+        file: String,
+    }
     /// A pattern for paths that cannot be read.
     #[error("invalid pattern `{pattern}`: {reason} (at byte {at})")]
     InvalidPattern = "invalid_pattern" {
@@ -725,6 +751,14 @@ impl ErrorKind {
                 "cover it with another range: --uid-map CONTAINER:HOST:SIZE"
             }
             ErrorKind::UnmappedId { .. } => "cover it with another range: --gid-map CONTAINER:HOST:SIZE",
+            ErrorKind::AmbiguousName { file, .. } => {
+                return Some(format!(
+                    "name the registry too, or give the name an alias in registries.conf: {file} has several `unqualified-search-registries`, and `short-name-mode` does not let them be tried in turn"
+                ));
+            }
+            ErrorKind::RegistryBlocked { .. } => {
+                "if it is not meant, change that file, or leave it out with --no-registries-conf"
+            }
             ErrorKind::PathNotFound { similar: Some(similar), .. } => {
                 return Some(format!("did you mean `{similar}`?"));
             }

@@ -231,7 +231,7 @@ fn invalid(input: &str, part: &'static str, reason: String) -> Error {
 }
 
 /// Docker's `splitDockerDomain`: the host, if the first component is one, and the rest.
-fn split_host(name: &str) -> (Option<&str>, &str) {
+pub(crate) fn split_host(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest))
             if first == "localhost"
