@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::{ByteRange, Scope, Url};
 use crate::image::{Descriptor, Document};
 use crate::media_type::MediaType;
+use crate::registries::Endpoint;
 
 use super::conduct::at_url;
 
@@ -32,6 +33,8 @@ pub(super) enum Source {
     Registry { registry: String, repository: String, manifest: bool },
     /// A manifest under its tag, for registries that know it by nothing else.
     Tag { registry: String, repository: String, tag: String },
+    /// Under its digest, at a place that the user's rules name.
+    Endpoint { endpoint: Endpoint, manifest: bool },
     /// A place that the image names, judged by the rules of this registry.
     Url { registry: String, url: String },
 }
@@ -50,6 +53,8 @@ pub(super) struct Blob {
     pub(super) jobs: Vec<JobId>,
     /// Where it is looked for next.
     sources: VecDeque<Source>,
+    /// The place of the rules that is asked.
+    asked: Option<Endpoint>,
     /// Every place that was ever offered.
     offered: Vec<Source>,
     /// `Need` was answered.
@@ -89,6 +94,7 @@ impl Blob {
             offered: sources.iter().cloned().collect(),
             document,
             manifest,
+            asked: None,
             jobs: Vec::new(),
             sources,
             answered: false,
@@ -178,9 +184,22 @@ impl Client {
     /// Launches the exchange with the next place where the blob is to be had; `false` if there is none.
     pub(super) fn next_source(&mut self, id: BlobId) {
         let Some(blob) = self.blobs.get_mut(&id) else { return };
+        let hosts = &self.hosts;
+        let is_dead = |source: &Source| {
+            matches!(source, Source::Endpoint { endpoint, .. }
+                if endpoint.is_mirror && hosts.is_dead(&endpoint.registry))
+        };
+        // Who comes last is never a mirror of the rules.
+        while blob.sources.len() > 1 && blob.sources.front().is_some_and(is_dead) {
+            blob.sources.pop_front();
+        }
         let Some(source) = blob.sources.pop_front() else {
             let error = Error::from(ErrorKind::NotFound { what: blob.digest.to_string(), detail: None });
             return self.blob_failed(id, &error);
+        };
+        blob.asked = match &source {
+            Source::Endpoint { endpoint, .. } => Some(endpoint.clone()),
+            _ => None,
         };
         let digest = blob.digest;
         let class = if blob.document { Class::Document } else { Class::Blob };
@@ -188,12 +207,15 @@ impl Client {
         let owner = Owner::Blob(id);
         let exchange = match source {
             Source::Registry { registry, repository, manifest: false } => {
-                let target = Target::Registry(format!("/v2/{repository}/blobs/{digest}"));
-                let mut exchange = Exchange::new(owner, &registry, target, class);
-                exchange.what = format!("blob `{digest}` of `{repository}`");
-                exchange.scopes.push(Scope::repository(&repository, ["pull"]));
-                exchange.repository = Some(repository);
-                exchange
+                by_digest(owner, &registry, repository, &digest, class)
+            }
+            Source::Endpoint { endpoint, manifest: false } => {
+                by_digest(owner, &endpoint.registry, endpoint.repository.clone(), &digest, class).at(&endpoint)
+            }
+            Source::Endpoint { endpoint, manifest: true } => {
+                let (registry, repository) = (&endpoint.registry, &endpoint.repository);
+                let name = digest.to_string();
+                Exchange::manifest(owner, registry, repository, &name, MediaType::MANIFESTS).at(&endpoint)
             }
             Source::Registry { registry, repository, manifest: true } => {
                 Exchange::manifest(owner, &registry, &repository, &digest.to_string(), MediaType::MANIFESTS)
@@ -230,6 +252,13 @@ impl Client {
         if blob.sources.is_empty() {
             return self.blob_failed(id, &error);
         }
+        let (asked, jobs, manifest) = (blob.asked.take(), blob.jobs.clone(), blob.manifest);
+        if let Some(endpoint) = asked.filter(|endpoint| endpoint.is_mirror) {
+            for job in jobs {
+                self.pass_over(job, &endpoint, &error, manifest);
+            }
+        }
+        let Some(blob) = self.blobs.get_mut(&id) else { return };
         blob.whole = false;
         blob.bad_ranges = 0;
         if blob.strikes > 0 {
@@ -364,6 +393,16 @@ impl Client {
         }
         Ok(Content::Manifest(Box::new(document)))
     }
+}
+
+/// The request for a blob under its digest.
+fn by_digest(owner: Owner, registry: &str, repository: String, digest: &Digest, class: Class) -> Exchange {
+    let target = Target::Registry(format!("/v2/{repository}/blobs/{digest}"));
+    let mut exchange = Exchange::new(owner, registry, target, class);
+    exchange.what = format!("blob `{digest}` of `{repository}`");
+    exchange.scopes.push(Scope::repository(&repository, ["pull"]));
+    exchange.repository = Some(repository);
+    exchange
 }
 
 /// What a document turned out to be.

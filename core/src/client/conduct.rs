@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::event::{Event, Output, Warning};
 use super::exchange::{About, Exchange, Key, Owner, Phase, Target, kept_fields, with_fields};
+use super::hosts::Class;
 use super::machine::Client;
 use super::push::Errand;
 use super::request::{BodyPlan, Failure, Flow};
@@ -17,6 +18,9 @@ use crate::http::{Asked, ErrorBody, Head, Method, Role, Url, classify, date, lin
 const MOST_EXPIRED: u32 = 2;
 /// Failures of a connection to a host that never answered, before they are final: it is more likely a wrong name.
 const MOST_UNREACHED: u32 = 2;
+/// Failures of a mirror before the next place is asked, and the longest time that it may ask for.
+const MOST_AT_MIRROR: u32 = 1;
+const LONGEST_FOR_MIRROR: Duration = Duration::from_secs(5);
 /// Warnings of a registry that are passed on for one job, and the bytes of each.
 const WARNING_BYTES: usize = 400;
 
@@ -45,6 +49,7 @@ impl Client {
             200..=299 => {
                 if let Some(exchange) = self.exchanges.get_mut(&key) {
                     exchange.succeed();
+                    self.hosts.went_well(url.origin(), exchange.class, &self.config);
                 }
                 self.warn_registry(owner, &registry, &head);
                 self.success(key, &url, &head)
@@ -131,11 +136,18 @@ impl Client {
         if method == Method::Head && !is_slowdown {
             return self.refused(key, head);
         }
+        let (class, is_mirror) = (exchange.class, exchange.is_mirror);
+        if matches!(head.status, 429 | 503) {
+            self.hosts.too_much(url.origin(), class, self.now);
+        }
+        let Some(exchange) = self.exchanges.get(&key) else { return BodyPlan::Discard };
         let wait = date::retry_after(&head.headers);
         // A window that is used up for hours is not waited for.
         let is_used_up = is_slowdown && wait.is_none() && long_window(head, self.config.timeouts.head);
-        let is_too_long = wait.is_some_and(|wait| wait > self.config.retries.longest_retry_after);
-        if exchange.failures >= self.config.retries.budget || is_too_long || is_used_up {
+        let longest = self.config.retries.longest_retry_after;
+        let longest = if is_mirror { longest.min(LONGEST_FOR_MIRROR) } else { longest };
+        let is_too_long = wait.is_some_and(|wait| wait > longest);
+        if exchange.failures >= self.budget(is_mirror) || is_too_long || is_used_up {
             return self.refused(key, head);
         }
         let reason = with_fields(&kept_fields(head), |fields| {
@@ -468,8 +480,16 @@ impl Client {
             Some(Failure::Broken) => broken("ended"),
             Some(Failure::Unknown) => broken("unknown"),
         };
+        let (class, is_mirror) =
+            self.exchanges.get(&key).map_or((Class::Token, false), |it| (it.class, it.is_mirror));
         if is_before_head && !self.hosts.was_reached(url.origin()) {
             budget = budget.min(MOST_UNREACHED);
+            if is_mirror && is_at_target {
+                self.hosts.bury(&registry);
+                budget = 0;
+            }
+        } else if matches!(failure, None | Some(Failure::Broken)) {
+            self.hosts.too_much(url.origin(), class, self.now);
         }
         let error = at_url(kind.into(), &url);
         if is_payload {
@@ -485,6 +505,12 @@ impl Client {
             exchange.method = Method::Get;
         }
         self.retry_within(key, error, None, budget);
+    }
+
+    /// How often a place is asked again.
+    fn budget(&self, is_mirror: bool) -> u32 {
+        let budget = self.config.retries.budget;
+        if is_mirror { budget.min(MOST_AT_MIRROR) } else { budget }
     }
 
     /// Tries again after a pause, from the start of the trail; answers when. The end if no budget is left.
@@ -513,10 +539,12 @@ impl Client {
         exchange.refusals = 0;
         exchange.failures = exchange.failures.saturating_add(1);
         let attempt = exchange.failures;
-        if attempt > budget {
+        let is_mirror = exchange.is_mirror;
+        if attempt > budget.min(self.budget(is_mirror)) {
             self.exchange_failed(key, error);
             return None;
         }
+        let exchange = self.exchanges.get(&key)?;
         let blob = match exchange.owner {
             Owner::Blob(blob) => Some(blob),
             _ => None,
@@ -549,7 +577,8 @@ impl Client {
             Owner::Delete(job) | Owner::Referrers(job) => self.fail(job, error),
             Owner::Token(id) => self.token_failed(id, &error),
             Owner::Blob(blob) => self.source_failed(blob, error),
-            Owner::Top(job) | Owner::List(job) | Owner::Check(job) => self.fail(job, error),
+            Owner::Top(job) => self.top_failed(job, error),
+            Owner::List(job) | Owner::Check(job) => self.fail(job, error),
         }
     }
 

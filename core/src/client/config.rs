@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::digest::{Hashes, SoftHashes};
 use crate::limits::Limits;
+use crate::registries::Registries;
 
 /// The settings of a [`super::Client`].
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub registries: BTreeMap<String, RegistrySettings>,
     /// For registries without settings of their own.
     pub default_registry: RegistrySettings,
+    /// Where images come from: mirrors, what is blocked. Pulls alone are sent elsewhere by it.
+    pub sources: Registries,
     /// Where hashes come from.
     pub hashes: Arc<dyn Hashes>,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
             parallel: Parallel::default(),
             registries: BTreeMap::new(),
             default_registry: RegistrySettings::default(),
+            sources: Registries::default(),
             hashes: Arc::new(SoftHashes),
         }
     }
@@ -155,11 +159,13 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two chunks of a body, while somebody reads.
     pub stall: Duration,
+    /// The same as `head` for a mirror that never answered: then the next place is asked.
+    pub mirror: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { head: Duration::from_secs(60), stall: Duration::from_secs(30) }
+        Timeouts { head: Duration::from_secs(60), stall: Duration::from_secs(30), mirror: Duration::from_secs(10) }
     }
 }
 

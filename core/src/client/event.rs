@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::http::Secret;
 use crate::image::Descriptor;
 use crate::platform::Platform;
+use crate::registries::Endpoint;
 use crate::time::Millis;
 
 /// Bytes of a document, shared with the machine.
@@ -50,6 +51,13 @@ pub enum Event {
         job: JobId,
         /// Index or manifest. The size is 0 where a HEAD did not say it.
         descriptor: Descriptor,
+    },
+    /// A place that the user's rules name said what the reference names: it is asked for the rest too.
+    Answered {
+        /// Whose.
+        job: JobId,
+        /// Which place.
+        endpoint: Endpoint,
     },
     /// An index offered several images, and this one was taken.
     Chosen {
@@ -144,6 +152,9 @@ pub enum Event {
         registry: String,
         /// The repository for which they are needed: keys of credential files may name it.
         repository: Option<String>,
+        /// The registry that the image's name says, where the user's rules send us to this one instead: credentials that
+        /// were given for the image's registry are none for it.
+        stands_for: Option<String>,
     },
     /// A token arrived: a host may keep it for the next process.
     TokenIssued {
@@ -235,6 +246,13 @@ pub enum Warning {
     ForeignLayerSkipped {
         /// Which.
         digest: Digest,
+    },
+    /// A mirror did not give what was asked for, and the next place is asked.
+    MirrorPassedOver {
+        /// Where, `host/repository`.
+        mirror: String,
+        /// Why.
+        reason: String,
     },
     /// A `Warning` header of the registry (distribution-spec, Warnings).
     Registry {

@@ -15,6 +15,7 @@ use super::{BlobId, CredentialsId, ExchangeId, JobId};
 use crate::digest::Digest;
 use crate::http::{ByteRange, Head, HeaderList, Headers, Method, Scope, Url};
 use crate::media_type::MediaType;
+use crate::registries::Endpoint;
 use crate::time::Millis;
 
 /// Names an exchange inside the machine; its rounds have [`ExchangeId`]s of their own.
@@ -90,6 +91,10 @@ pub(super) struct Exchange {
     pub(super) expired: u32,
     /// Whether credentials went into what was sent last.
     pub(super) with_credentials: bool,
+    /// Whether another place is asked if this one fails.
+    pub(super) is_mirror: bool,
+    /// The registry that the image's name says, where another one stands for it.
+    pub(super) stands_for: Option<String>,
 }
 
 #[derive(Debug)]
@@ -206,7 +211,22 @@ impl Exchange {
             is_widened: false,
             expired: 0,
             with_credentials: false,
+            is_mirror: false,
+            stands_for: None,
         }
+    }
+
+    /// The same, sent to a place that the user's rules name.
+    pub(super) fn at(mut self, endpoint: &Endpoint) -> Exchange {
+        if let (true, Some(host), Target::Registry(target)) =
+            (endpoint.ns, &endpoint.stands_for, &mut self.target)
+        {
+            target.push_str("?ns=");
+            target.push_str(host);
+        }
+        self.is_mirror = endpoint.is_mirror;
+        self.stands_for = endpoint.stands_for.clone();
+        self
     }
 
     /// A request for a manifest by its tag or digest.

@@ -1,14 +1,16 @@
 //! The hosts that are spoken to: which scheme a registry takes, how many rounds each host has under way, and until when
 //! one that asked for patience is left alone.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::time::Duration;
 
-use super::{Config, Tls, Transport};
+use super::{Config, RegistrySettings, Tls, Transport};
 use crate::error::Result;
 use crate::http::{HostKind, Origin, Scheme, Url};
 use crate::reference::Reference;
+use crate::registries;
 use crate::time::Millis;
 
 /// What goes first: small things never wait behind large ones.
@@ -63,10 +65,48 @@ impl Endpoint {
     }
 }
 
+/// How much one host is asked for at once, of one kind: all that the settings allow, until it says that it is too much.
+/// Then half of what was under way, and with each success a little more (additive increase, multiplicative decrease).
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// In 256ths; `None` where nothing was too much yet.
+    most: Option<u32>,
+    /// When it was halved last.
+    halved: Option<Millis>,
+}
+
+/// One request in a [`Window`].
+const ONE: u32 = 256;
+/// A window is halved once in this time: what was under way when a host had enough gets the same answer.
+const SAME_TROUBLE: Duration = Duration::from_secs(1);
+
+impl Window {
+    fn has_room(self, under_way: u32) -> bool {
+        self.most.is_none_or(|most| under_way < (most / ONE).max(1))
+    }
+
+    fn halve(&mut self, under_way: u32, now: Millis) {
+        if self.halved.is_some_and(|halved| now.since(halved) < SAME_TROUBLE) {
+            return;
+        }
+        self.halved = Some(now);
+        let was = self.most.unwrap_or(u32::MAX).min(under_way.saturating_mul(ONE));
+        self.most = Some((was / 2).max(ONE));
+    }
+
+    fn widen(&mut self, cap: u32) {
+        let Some(most) = self.most else { return };
+        let most = most.saturating_add((ONE * ONE).checked_div(most).unwrap_or(ONE).max(1));
+        self.most = Some(most).filter(|most| *most < cap.saturating_mul(ONE));
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Health {
     rounds: u32,
     blobs: u32,
+    for_documents: Window,
+    for_blobs: Window,
     slow_until: Millis,
     answered: bool,
 }
@@ -80,6 +120,12 @@ pub(super) struct Hosts {
     blobs: u32,
     /// A place came free.
     is_news: bool,
+    /// Registries that the user's rules call insecure for something that was asked for.
+    lax: BTreeSet<String>,
+    /// Registries that stand for others: what is set for the registry that the user named is not for them.
+    stand_ins: BTreeSet<String>,
+    /// Mirrors that nobody answers at.
+    dead: BTreeSet<String>,
 }
 
 impl Hosts {
@@ -91,8 +137,13 @@ impl Hosts {
     /// How this registry is reached.
     pub(super) fn endpoint(&mut self, registry: &str, config: &Config) -> Result<&mut Endpoint> {
         if !self.endpoints.contains_key(registry) {
-            let settings = config.registries.get(registry).unwrap_or(&config.default_registry);
-            let endpoint = Endpoint::new(registry, settings.transport)?;
+            let plain = RegistrySettings::default();
+            let default = if self.stand_ins.contains(registry) { &plain } else { &config.default_registry };
+            let transport = match config.registries.get(registry).unwrap_or(default).transport {
+                Transport::Auto if self.lax.contains(registry) => Transport::Insecure,
+                transport => transport,
+            };
+            let endpoint = Endpoint::new(registry, transport)?;
             self.endpoints.insert(registry.to_string(), endpoint);
         }
         // The entry is there: the default is never made.
@@ -103,6 +154,55 @@ impl Hosts {
             may_fall_back: false,
             settled: false,
         }))
+    }
+
+    /// Takes in where the rules say that an image is to be had.
+    pub(super) fn note(&mut self, endpoints: &[registries::Endpoint]) {
+        for endpoint in endpoints {
+            if endpoint.insecure {
+                self.relax(&endpoint.registry);
+            }
+            if endpoint.stands_for.is_some() && !self.endpoints.contains_key(&endpoint.registry) {
+                self.stand_ins.insert(endpoint.registry.clone());
+            }
+        }
+    }
+
+    /// The rules call this registry insecure.
+    pub(super) fn relax(&mut self, registry: &str) {
+        if self.lax.insert(registry.to_string()) {
+            self.endpoints.remove(registry);
+        }
+    }
+
+    /// Nobody answers at this mirror.
+    pub(super) fn bury(&mut self, registry: &str) {
+        self.dead.insert(registry.to_string());
+    }
+
+    /// Whether nobody answers at this mirror.
+    pub(super) fn is_dead(&self, registry: &str) -> bool {
+        self.dead.contains(registry)
+    }
+
+    /// A host says, or shows, that so much of one kind is too much for it.
+    pub(super) fn too_much(&mut self, origin: &Origin, class: Class, now: Millis) {
+        let health = self.health.entry(origin.clone()).or_default();
+        match class {
+            Class::Token => {}
+            Class::Document => health.for_documents.halve(health.rounds.saturating_sub(health.blobs), now),
+            Class::Blob => health.for_blobs.halve(health.blobs, now),
+        }
+    }
+
+    /// A host gave what was asked for.
+    pub(super) fn went_well(&mut self, origin: &Origin, class: Class, config: &Config) {
+        let Some(health) = self.health.get_mut(origin) else { return };
+        match class {
+            Class::Token => {}
+            Class::Document => health.for_documents.widen(config.parallel.per_host),
+            Class::Blob => health.for_blobs.widen(config.parallel.per_host),
+        }
     }
 
     /// The registry answered by `scheme`, or a later request to it would. Says whether that is news.
@@ -139,19 +239,25 @@ impl Hosts {
 
     /// Whether a request of this class may start at this origin now.
     pub(super) fn may_start(&self, origin: &Origin, class: Class, now: Millis, config: &Config) -> bool {
-        let (rounds, blobs, slow_until) =
-            self.health.get(origin).map_or_else(Default::default, |h| (h.rounds, h.blobs, h.slow_until));
-        if slow_until > now {
+        let fresh = Health::default();
+        let health = self.health.get(origin).unwrap_or(&fresh);
+        let (rounds, blobs) = (health.rounds, health.blobs);
+        if health.slow_until > now {
             return false;
         }
         let all = config.host.max_parallel.max(1);
         let per_host = config.parallel.per_host.max(1);
         match class {
             Class::Token => self.rounds < all,
-            Class::Document => self.rounds < all && rounds < per_host,
+            Class::Document => {
+                let is_fair = health.for_documents.has_room(rounds.saturating_sub(blobs));
+                self.rounds < all && rounds < per_host && is_fair
+            }
             // Blobs leave a place free for what is small, where there is more than one.
             Class::Blob => {
-                !self.blobs_are_full(config) && rounds < per_host && blobs < per_host.saturating_sub(1).max(1)
+                let most = per_host.saturating_sub(1).max(1);
+                let is_fair = blobs < most && health.for_blobs.has_room(blobs);
+                !self.blobs_are_full(config) && rounds < per_host && is_fair
             }
         }
     }

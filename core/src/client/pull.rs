@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::media_type::{Compression, MediaType};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::registries::Endpoint;
 
 /// Where an image stands among all those of the job: its position in the index, in the index within, …
 pub(super) type Position = Vec<u32>;
@@ -64,6 +65,8 @@ pub(super) struct Child {
 pub(super) struct Pull {
     pub(super) reference: Reference,
     pub(super) options: PullOptions,
+    /// Where it is to be had, in order; what was passed over is not in it any more.
+    endpoints: VecDeque<Endpoint>,
     top: Option<Descriptor>,
     wants: BTreeMap<BlobId, Vec<Use>>,
     /// How many of these are documents.
@@ -83,6 +86,7 @@ impl Pull {
         Pull {
             reference: reference.clone(),
             options,
+            endpoints: VecDeque::new(),
             top: None,
             wants: BTreeMap::new(),
             documents: 0,
@@ -112,8 +116,56 @@ impl Client {
         }
     }
 
+    /// Asks the user's rules where it is to be had.
+    fn find_endpoints(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        let reference = pull.reference.clone();
+        let endpoints = match self.config.sources.endpoints(&reference) {
+            Ok(endpoints) => endpoints,
+            // What is here may be used all the same; who asks over the network is refused (`Client::start`).
+            Err(error) if matches!(error.kind(), ErrorKind::RegistryBlocked { .. }) => {
+                [Endpoint::named(&reference)].to_vec()
+            }
+            Err(error) => return self.fail(job, error),
+        };
+        self.hosts.note(&endpoints);
+        if let Some(pull) = self.pull_of(job) {
+            pull.endpoints = endpoints.into();
+        }
+    }
+
+    /// A mirror did not give what was asked for. `drop` it for all that this job asks from now on.
+    pub(super) fn pass_over(&mut self, job: JobId, endpoint: &Endpoint, reason: &Error, drop: bool) {
+        let (registry, reason) = (endpoint.to_string(), reason.to_string());
+        self.warn_once(job, Warning::MirrorPassedOver { mirror: registry, reason });
+        if let Some(pull) = self.pull_of(job).filter(|_| drop) {
+            pull.endpoints.retain(|known| !known.is_mirror || known != endpoint);
+        }
+    }
+
+    /// Nobody there says what the reference names.
+    pub(super) fn top_failed(&mut self, job: JobId, error: Error) {
+        let first = self.pull_of(job).and_then(|pull| pull.endpoints.front().cloned());
+        match first {
+            Some(endpoint) if endpoint.is_mirror && error.code() != "cancelled" => {
+                self.pass_over(job, &endpoint, &error, true);
+                self.ask_top(job);
+            }
+            _ => self.fail(job, error),
+        }
+    }
+
+    /// Tells which place answered, where the rules had a say.
+    fn tell_endpoint(&mut self, job: JobId) {
+        let first = self.pull_of(job).and_then(|pull| pull.endpoints.front().cloned());
+        if let Some(endpoint) = first.filter(|endpoint| endpoint.file.is_some()) {
+            self.event(Event::Answered { job, endpoint });
+        }
+    }
+
     /// The first step of a pull.
     pub(super) fn begin_pull(&mut self, job: JobId) {
+        self.find_endpoints(job);
         let Some(pull) = self.pull_of(job) else { return };
         let (digest, depth) = (pull.reference.digest().copied(), pull.options.depth);
         match digest {
@@ -128,6 +180,7 @@ impl Client {
 
     /// One blob by its digest, outside any image.
     pub(super) fn begin_blob(&mut self, job: JobId) {
+        self.find_endpoints(job);
         let Some(pull) = self.pull_of(job) else { return };
         let Some(digest) = pull.reference.digest().copied() else {
             let reason = "a blob is named by its digest".to_string();
@@ -141,16 +194,22 @@ impl Client {
     /// Asks what the reference names: by HEAD, which registries do not count and which may save the GET; by GET at once
     /// where the answer may be made for us, so that it has no lasting digest (`accept`).
     fn ask_top(&mut self, job: JobId) {
+        let dead = self.pull_of(job).map(|pull| pull.endpoints.clone()).unwrap_or_default();
+        let dead: Vec<Endpoint> =
+            dead.into_iter().filter(|it| it.is_mirror && self.hosts.is_dead(&it.registry)).collect();
         let Some(pull) = self.pull_of(job) else { return };
+        pull.endpoints.retain(|endpoint| !dead.contains(endpoint));
         let is_plain = pull.options.accept.is_empty() || pull.options.depth == Depth::Resolve;
         let reference = pull.reference.clone();
+        let endpoint = pull.endpoints.front().cloned().unwrap_or_else(|| Endpoint::named(&reference));
         let mut exchange = Exchange::manifest(
             Owner::Top(job),
-            reference.host(),
-            reference.repository(),
+            &endpoint.registry,
+            &endpoint.repository,
             &reference.target(),
             pull.accept(),
-        );
+        )
+        .at(&endpoint);
         exchange.method = if is_plain { Method::Head } else { Method::Get };
         exchange.rank = (job.0, 0);
         self.launch(exchange);
@@ -182,6 +241,7 @@ impl Client {
         pull.top = Some(descriptor.clone());
         let tag = pull.reference.target();
         self.drop_silently(key);
+        self.tell_endpoint(job);
         self.event(Event::Resolved { job, descriptor: descriptor.clone() });
         if depth == Depth::Resolve {
             return self.check_done(job);
@@ -225,6 +285,7 @@ impl Client {
             }
         }
         self.drop_silently(key);
+        self.tell_endpoint(job);
         let digest = asked.unwrap_or(actual);
         let descriptor = Descriptor::new(document.media_type.clone(), digest, bytes.len() as u64);
         self.event(Event::Resolved { job, descriptor: descriptor.clone() });
@@ -265,11 +326,16 @@ impl Client {
             // Embedded: its digest and size were checked when it was read.
             return self.embedded(job, descriptor.clone(), data, wanted);
         }
-        let registry = pull.reference.host().to_string();
-        let repository = pull.reference.repository().to_string();
         let mut sources = VecDeque::new();
-        let (from, name) = (registry.clone(), repository.clone());
-        sources.push_back(Source::Registry { registry: from, repository: name, manifest });
+        let home = pull.endpoints.back().cloned().unwrap_or_else(|| Endpoint::named(&pull.reference));
+        for endpoint in pull.endpoints.iter().filter(|endpoint| endpoint.file.is_some()) {
+            sources.push_back(Source::Endpoint { endpoint: endpoint.clone(), manifest });
+        }
+        let Endpoint { registry, repository, file, .. } = home;
+        if file.is_none() {
+            let (registry, repository) = (registry.clone(), repository.clone());
+            sources.push_back(Source::Registry { registry, repository, manifest });
+        }
         if let Some(tag) = tag {
             sources.push_back(Source::Tag { registry: registry.clone(), repository, tag });
         }

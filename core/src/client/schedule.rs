@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
 use super::auth::{Authorization, Credentials, Pending, TOKEN_USER};
 use super::event::{Event, Output};
@@ -30,6 +30,12 @@ enum Started {
 impl Client {
     /// Keeps an exchange and puts it into the queue.
     pub(super) fn launch(&mut self, exchange: Exchange) -> Key {
+        if matches!(exchange.target, Target::Registry(_)) && !exchange.is_mirror && exchange.stands_for.is_none() {
+            let repository = exchange.repository.as_deref().unwrap_or_default();
+            if self.config.sources.is_insecure(&exchange.registry, repository) {
+                self.hosts.relax(&exchange.registry);
+            }
+        }
         let key = Key(self.next_key);
         self.next_key += 1;
         self.exchanges.insert(key, exchange);
@@ -180,7 +186,13 @@ impl Client {
     pub(super) fn round_deadline(&self, key: Key) -> Option<Millis> {
         let round = self.exchanges.get(&key)?.round()?;
         match &round.phase {
-            Phase::Head => Some(round.heard + self.config.timeouts.head),
+            Phase::Head => {
+                let timeouts = &self.config.timeouts;
+                let is_mirror = self.exchanges.get(&key).is_some_and(|exchange| exchange.is_mirror);
+                let is_new = is_mirror && !self.hosts.was_reached(round.url.origin());
+                let most = if is_new { timeouts.head.min(timeouts.mirror) } else { timeouts.head };
+                Some(round.heard + most)
+            }
             _ if round.reading => Some(round.heard + self.config.timeouts.stall),
             _ => None,
         }
@@ -212,7 +224,11 @@ impl Client {
         let Some(exchange) = self.exchanges.get(&key) else { return Ok(Started::Left) };
         let mut sent = Sent::Nothing;
         let mut headers = exchange.headers.clone();
+        if matches!(exchange.target, Target::Registry(_)) {
+            self.config.sources.permits(&registry, exchange.repository.as_deref().unwrap_or_default())?;
+        }
         if is_at_home && matches!(exchange.target, Target::Registry(_)) {
+            let stands_for = exchange.stands_for.clone();
             let account = exchange.repository.clone().unwrap_or_default();
             let scopes = exchange.scopes.clone();
             match self.auth.authorize(&registry, &account, &scopes, self.now) {
@@ -223,7 +239,7 @@ impl Client {
                     self.note_credentials(key, with_credentials);
                 }
                 Authorization::Ask => {
-                    let id = self.ask(&registry, &account);
+                    let id = self.ask(&registry, &account, stands_for);
                     self.lock(key, Lock::Credentials(id));
                     return Ok(Started::Left);
                 }
@@ -294,7 +310,7 @@ impl Client {
     }
 
     /// The question for credentials, put once.
-    fn ask(&mut self, registry: &str, account: &str) -> CredentialsId {
+    fn ask(&mut self, registry: &str, account: &str, stands_for: Option<String>) -> CredentialsId {
         if let Some(id) = self.auth.question(registry, account) {
             return id;
         }
@@ -302,7 +318,7 @@ impl Client {
         self.next_question += 1;
         self.auth.asked(registry, account, id);
         let repository = Some(account.to_string()).filter(|account| !account.is_empty());
-        self.event(Event::NeedCredentials { id, registry: registry.to_string(), repository });
+        self.event(Event::NeedCredentials { id, registry: registry.to_string(), repository, stands_for });
         id
     }
 

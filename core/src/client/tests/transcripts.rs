@@ -150,7 +150,7 @@ fn show(event: Event) -> String {
         Event::BlobRewound { blob, to, reason } => {
             format!("rewound {} {to} {}", blob.number(), reason.code())
         }
-        Event::NeedCredentials { id, registry, repository } => {
+        Event::NeedCredentials { id, registry, repository, .. } => {
             format!("need-credentials {} {registry} {}", id.number(), repository.unwrap_or("-".to_string()))
         }
         Event::TokenIssued { registry, scope, expires_in, .. } => {
