@@ -18,6 +18,7 @@ pub mod layout;
 mod listing;
 pub mod make;
 pub mod origin;
+pub mod registries;
 pub mod sample;
 pub mod store;
 pub mod unfinished;

@@ -18,6 +18,10 @@ pub struct Options<'a> {
     pub users: &'a [(&'a str, &'a str)],
     /// Serve over TLS with a certificate of this authority.
     pub authority: Option<&'a Authority>,
+    /// Over TLS: take only clients with a certificate of this authority.
+    pub clients: Option<&'a Authority>,
+    /// Hold nothing of its own, and fetch what it is asked for from the registry at this URL.
+    pub proxy: Option<&'a str>,
     /// Ask for the tokens of [`crate::token::TokenServer`].
     pub tokens: Option<TokenAuth>,
 }
@@ -82,11 +86,21 @@ impl Registry {
             // In a folder of its own: skopeo takes every file there for a certificate or a key.
             fs::create_dir(folder.path().join("authority")).expect("a folder");
             authority_pem = Some(file("authority/ca.crt", &authority.pem()));
+            let mut clients = String::new();
+            if let Some(authority) = options.clients {
+                let (path, pair) = (file("clients.pem", &authority.pem()), authority.loopback());
+                clients = format!(", clientcas: [{}]", path.display());
+                file("authority/client.cert", &pair.certificate);
+                file("authority/client.key", &pair.key);
+            }
             config.push_str(&format!(
-                "  tls: {{certificate: {}, key: {}}}\n",
+                "  tls: {{certificate: {}, key: {}{clients}}}\n",
                 certificate.display(),
                 key.display()
             ));
+        }
+        if let Some(remote) = options.proxy {
+            config.push_str(&format!("proxy: {{remoteurl: \"{remote}\"}}\n"));
         }
         if !options.users.is_empty() {
             let lines: Vec<String> = options.users.iter().map(|(user, pass)| htpasswd(user, pass)).collect();

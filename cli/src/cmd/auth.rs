@@ -8,12 +8,14 @@ use wharfie_core::client::Credentials;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::http::Secret;
 use wharfie_core::reference::Reference;
+use wharfie_core::registries::Endpoint;
 
 use super::args::{AuthExplainArgs, LoginArgs, LogoutArgs};
 use super::list::registry_reference;
-use super::{open, output};
+use super::{names, open, output};
 use crate::console::Console;
 use crate::credentials::{self, Environment, Kept, Search, Trial};
+use crate::registries;
 
 /// What an argument of `login` means: a registry, and the repositories of it below a path, if one is given. Docker's tools
 /// write registries as URLs: the path of one says nothing.
@@ -121,11 +123,24 @@ pub(super) fn logout(arguments: &LogoutArgs, console: &Console) -> Result<()> {
 
 /// `auth explain IMAGE`
 pub(super) fn explain(arguments: &AuthExplainArgs) -> Result<()> {
+    let chosen = names::choice(arguments.registries_conf.as_deref(), arguments.no_registries_conf);
+    let settings = registries::read(&chosen, &Environment::of_process())?;
+    let mut places = Vec::new();
     // A registry alone has nothing after the host; everything else is an image.
     let (registry, repository) = match account(&arguments.image) {
         Ok((registry, None)) if is_host(&arguments.image) => (registry, None),
         _ => {
-            let reference = registry_reference(&arguments.image)?;
+            let plain = registry_reference(&arguments.image)?;
+            let candidates = match arguments.image.starts_with("docker://") {
+                true => Vec::new(),
+                false => settings.resolve(&arguments.image)?,
+            };
+            let reference = candidates.into_iter().next().map_or(plain, |first| first.reference);
+            places = match settings.endpoints(&reference) {
+                Ok(endpoints) => endpoints.iter().map(place).collect(),
+                Err(error) if error.code() == "registry_blocked" => vec![error.to_string()],
+                Err(error) => return Err(error),
+            };
             (reference.host().to_owned(), Some(reference.repository().to_owned()))
         }
     };
@@ -141,13 +156,20 @@ pub(super) fn explain(arguments: &AuthExplainArgs) -> Result<()> {
             })
             .collect();
         return output::json(&json!({
-            "registry": registry, "repository": repository, "found": finding.credentials.is_some(), "places": steps
+            "registry": registry, "repository": repository, "found": finding.credentials.is_some(), "places": steps,
+            "endpoints": places
         }));
     }
     let mut lines = vec![match &repository {
         Some(repository) => format!("credentials for {registry}, repository {repository}:"),
         None => format!("credentials for {registry}:"),
     }];
+    if let [_, _, ..] = places.as_slice() {
+        lines.insert(0, "asked in this order:".to_owned());
+        lines.splice(1..1, places.iter().map(|place| format!("  {place}")));
+    } else if let Some(place) = places.first().filter(|place| place.contains(" in ")) {
+        lines.insert(0, place.clone());
+    }
     for step in &finding.steps {
         let (result, detail) = words(&step.trial);
         let mark = match step.trial {
@@ -162,6 +184,21 @@ pub(super) fn explain(arguments: &AuthExplainArgs) -> Result<()> {
         lines.push("none found: requests are anonymous".to_owned());
     }
     output::lines(lines)
+}
+
+/// One place where an image is asked for, and why.
+fn place(endpoint: &Endpoint) -> String {
+    let mut text = endpoint.to_string();
+    if endpoint.is_mirror {
+        text.push_str(", a mirror");
+    }
+    if endpoint.insecure {
+        text.push_str(", insecure");
+    }
+    match &endpoint.file {
+        Some(file) => format!("{text}, by the rule in {file}"),
+        None => text,
+    }
 }
 
 /// Whether what looks like a registry is one, and not an image with a tag (`alpine:3.20`).

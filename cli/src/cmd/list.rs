@@ -7,12 +7,13 @@ use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::reference::Reference;
 
 use super::args::{ReposArgs, TagsArgs};
-use super::{auth, open, output};
+use super::{auth, names, open, output};
 use crate::console::Console;
 
 /// `tags REPOSITORY`
 pub(super) fn tags(arguments: &TagsArgs, console: &Console) -> Result<()> {
     let reference = registry_reference(&arguments.repository)?;
+    let reference = names::settle(&arguments.repository, reference, &arguments.network, None, console)?;
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
     let options = ListOptions { most: arguments.most, ..ListOptions::default() };
     let mut names = Vec::new();

@@ -15,6 +15,7 @@ mod load;
 mod look;
 mod ls;
 mod make;
+mod names;
 mod open;
 mod output;
 mod product;

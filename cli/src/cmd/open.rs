@@ -13,14 +13,15 @@ use wharfie_core::image::{Config, Descriptor, Document, View};
 use wharfie_core::{Limits, Platform, Reference, Source, client};
 
 use super::args::{FromArgs, NetworkArgs, PullMode, StoreArgs};
-use super::{auth, watch};
+use super::{auth, names, watch};
 use crate::blob_file::BlobFile;
 use crate::console::Console;
-use crate::credentials::Search;
+use crate::credentials::{Environment, Search};
 use crate::drive::{Arriving, CredentialSource, Driver, NetworkOptions, PullOptions, Pulling, When};
 use crate::layers::LocalLayer;
 use crate::layout::Layout;
 use crate::origin::Origin;
+use crate::registries::cert_dirs;
 use crate::store::Store;
 
 /// The name of the image that is built into the program.
@@ -233,8 +234,10 @@ fn open_with(
     }
     match Source::parse(name)? {
         Source::Registry(reference) => {
-            let reference = reference.or_latest();
             let (driver, folder) = driver(from, console)?;
+            let when = pull_options(options.clone(), &from.store).when;
+            let ask = Some((&driver, when));
+            let reference = names::settle(name, reference, &from.network, ask, console)?.or_latest();
             let name = reference.to_string();
             let pull = pull_options(options, &from.store);
             let in_image = |error: Error| error.in_image(&name);
@@ -410,6 +413,8 @@ fn driver_with(
     if let Some(jobs) = network.jobs {
         options.jobs = jobs;
     }
+    options.sources = names::registries(network)?;
+    options.cert_dirs = cert_dirs(&Environment::of_process());
     if network.insecure {
         options.default_registry = RegistrySettings { transport: Transport::Insecure };
     }
@@ -454,6 +459,12 @@ impl CredentialSource for Found {
             self.console.warn(&format!("credentials from {place}: {reason}"));
         }
         finding.credentials
+    }
+
+    /// What `--creds` gives is for the image's registry.
+    fn find_for_stand_in(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        let search = Search { given: None, ..self.search.clone() };
+        Found { search, console: self.console.clone() }.find(registry, repository)
     }
 }
 

@@ -6,7 +6,7 @@ use wharfie_core::error::{Error, Result};
 
 use super::args::PullArgs;
 use super::list::registry_reference;
-use super::{open, output};
+use super::{names, open, output};
 use crate::console::{Bytes, Console};
 
 /// `pull IMAGE…`
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     let references: Vec<_> = arguments
         .images
         .iter()
-        .map(|name| registry_reference(name).map(wharfie_core::Reference::or_latest))
+        .map(|name| registry_reference(name).map(|reference| (name, reference)))
         .collect::<Result<_>>()?;
     let platform = if arguments.all {
         PlatformChoice::All
@@ -30,7 +30,9 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     let (driver, _folder) = open::driver(&arguments.from, console)?;
     let options = open::pull_options(open::options(platform, Depth::Layers), &arguments.from.store);
     let mut failure: Option<Error> = None;
-    for reference in references {
+    for (name, reference) in references {
+        let ask = Some((&driver, options.when));
+        let reference = names::settle(name, reference, &arguments.from.network, ask, console)?.or_latest();
         let name = reference.to_string();
         let pulled = match driver.pull(&reference, &options).map_err(|error| error.in_image(&name)) {
             Ok(pulled) => pulled,

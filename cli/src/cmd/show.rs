@@ -11,7 +11,7 @@ use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::{Digest, Limits, MediaType};
 
 use super::args::{BlobArgs, ConfigArgs, DigestArgs, ManifestArgs};
-use super::{list, open, output};
+use super::{list, names, open, output};
 use crate::console::Console;
 
 /// Bytes of a blob read at once.
@@ -92,6 +92,7 @@ pub(super) fn blob(arguments: &BlobArgs, console: &Console) -> Result<()> {
         return Err(ErrorKind::InvalidOption { reason }.into());
     }
     let (driver, _folder) = open::driver(&arguments.from, console)?;
+    let reference = names::settle(&arguments.image, reference, &arguments.from.network, None, console)?;
     driver.blob(&reference).map_err(|error| error.in_image(reference.to_string()))?;
     let path = driver.store().blob_path(&digest);
     let failed = |path: &Path, operation| {

@@ -46,6 +46,11 @@ impl Observer for Notes {
             Event::BlobRewound { to: 0, reason, .. } => {
                 console.warn(&format!("{reason}: fetched again from the start"));
             }
+            Event::Answered { endpoint, .. } if console.trace_level() > 0 => {
+                let kind = if endpoint.is_mirror { "a mirror" } else { "the place" };
+                let file = endpoint.file.as_deref().unwrap_or_default();
+                console.trace(&format!("{endpoint} answered: {kind} by {file}"));
+            }
             Event::Warning { warning, .. } => console.warn(&words(warning)),
             _ => {}
         }
@@ -65,6 +70,9 @@ fn words(warning: &Warning) -> String {
         }
         Warning::ForeignLayerSkipped { digest } => {
             format!("the layer {digest} may not be distributed, and was left out")
+        }
+        Warning::MirrorPassedOver { mirror, reason } => {
+            format!("the mirror {mirror} is passed over: {reason}")
         }
         Warning::Registry { registry, text } => format!("{registry} says: {text}"),
         other => format!("{other:?}"),

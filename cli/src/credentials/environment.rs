@@ -19,6 +19,9 @@ const VARIABLES: &[&str] = &[
     "DOCKER_CONFIG",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "CONTAINERS_REGISTRIES_CONF",
+    "WHARFIE_NO_REGISTRIES_CONF",
     "PATH",
 ];
 
@@ -59,6 +62,16 @@ impl Environment {
         self.variable(name).map(PathBuf::from)
     }
 
+    /// Where the user's settings are: `$XDG_CONFIG_HOME`, else `~/.config`.
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.directory("XDG_CONFIG_HOME").or_else(|| Some(self.home.as_ref()?.join(".config")))
+    }
+
+    /// Where the user's caches are: `$XDG_CACHE_HOME`, else `~/.cache`.
+    pub fn cache_home(&self) -> Option<PathBuf> {
+        self.directory("XDG_CACHE_HOME").or_else(|| Some(self.home.as_ref()?.join(".cache")))
+    }
+
     /// The file that is named by hand.
     pub fn named_file(&self) -> Option<PathBuf> {
         self.directory("REGISTRY_AUTH_FILE")
@@ -73,8 +86,7 @@ impl Environment {
         if let Some(uid) = self.uid {
             files.push(PathBuf::from(format!("/run/containers/{uid}/auth.json")));
         }
-        let config = self.directory("XDG_CONFIG_HOME").or_else(|| Some(self.home.as_ref()?.join(".config")));
-        files.extend(config.map(|config| config.join("containers/auth.json")));
+        files.extend(self.config_home().map(|config| config.join("containers/auth.json")));
         files
     }
 

@@ -534,10 +534,14 @@ impl Machine {
             }
             Event::BlobVerified { blob, size, .. } => self.verified(blob, size),
             Event::Placed { blob, how, .. } => self.placed(blob, how),
-            Event::NeedCredentials { id, registry, repository } => {
+            Event::NeedCredentials { id, registry, repository, stands_for } => {
                 let (source, inbox) = (self.credentials.clone(), self.inbox.clone());
                 self.runtime.spawn_blocking(move || {
-                    let credentials = source.find(&registry, repository.as_deref());
+                    let repository = repository.as_deref();
+                    let credentials = match stands_for {
+                        Some(_) => source.find_for_stand_in(&registry, repository),
+                        None => source.find(&registry, repository),
+                    };
                     let _ = inbox.send(Input::Found { id, credentials });
                 });
             }

@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod cancel;
+mod certs;
 mod exchange;
 mod failure;
 mod machine;
@@ -397,10 +398,11 @@ fn config(options: &NetworkOptions) -> Config {
         limits: options.limits.clone(),
         seed: seed(),
         retries: Retries { budget: options.retries, ..Retries::default() },
-        timeouts: Timeouts { head: options.timeout.max(Timeouts::default().head), stall: options.timeout },
+        timeouts: Timeouts { head: options.timeout.max(Timeouts::default().head), stall: options.timeout, ..Timeouts::default() },
         parallel: Parallel { blobs: jobs, per_host: jobs + 2 },
         registries: options.registries.clone(),
         default_registry: options.default_registry.clone(),
+        sources: options.sources.clone(),
         hashes: Arc::new(NativeHashes),
     }
 }

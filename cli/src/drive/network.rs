@@ -5,8 +5,10 @@
 //! one that is connected to; their connections are never shared with those of other requests. Behind a proxy only the
 //! first holds: the proxy resolves names, and what it can reach is its own business.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
@@ -14,8 +16,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use wharfie_core::client::{Failure, Reach, Request, RequestBody, Tls};
 use wharfie_core::error::Result;
-use wharfie_core::http::HostKind;
+use wharfie_core::http::{HostKind, Url};
 
+use super::certs::{self, HostCerts};
 use super::failure::{Trouble, Unreachable};
 use super::options::NetworkOptions;
 use super::outgoing::Outgoing;
@@ -30,7 +33,20 @@ pub(super) struct Network {
     trust: Trust,
     proxies: Matcher,
     timeout: Duration,
-    clients: [OnceLock<Result<reqwest::Client, Trouble>>; 6],
+    clients: Clients,
+    /// Where certificates of hosts are.
+    cert_dirs: Vec<PathBuf>,
+    /// What was found there, and the clients of the hosts that have some: what one host is shown and trusted for is no
+    /// other's.
+    hosts: Mutex<BTreeMap<String, Option<Arc<Host>>>>,
+}
+
+type Clients = [OnceLock<Result<reqwest::Client, Trouble>>; 6];
+
+/// A host with certificates of its own.
+struct Host {
+    certs: Result<HostCerts, Trouble>,
+    clients: Clients,
 }
 
 /// Which of the clients takes a request.
@@ -47,6 +63,8 @@ impl Network {
             proxies: Matcher::from_system(),
             timeout: options.timeout,
             clients: Default::default(),
+            cert_dirs: options.cert_dirs.clone(),
+            hosts: Mutex::default(),
         })
     }
 
@@ -76,7 +94,8 @@ impl Network {
         };
         let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes())
             .map_err(|error| unreadable(&error))?;
-        let mut sent = self.client(way, request.tls)?.request(method, url);
+        let host = if request.url.is_https() { self.host(&request.url) } else { None };
+        let mut sent = self.client(host.as_deref(), way, request.tls)?.request(method, url);
         for (name, value) in request.headers.iter() {
             sent = sent.header(name, value);
         }
@@ -97,18 +116,43 @@ impl Network {
             && url.parse::<http::Uri>().is_ok_and(|uri| self.proxies.intercept(&uri).is_some())
     }
 
-    fn client(&self, way: Way, tls: Tls) -> Result<&reqwest::Client, Trouble> {
+    /// What is special about a host.
+    fn host(&self, url: &Url) -> Option<Arc<Host>> {
+        let name = url.origin().authority();
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = hosts.entry(name).or_insert_with_key(|name| {
+            let certs = certs::find(&self.cert_dirs, name).transpose()?;
+            let certs = certs.map_err(|error| {
+                let path = error.place().path.clone().unwrap_or_default();
+                // Nobody has to wait for what will not change.
+                Trouble::new(Failure::Certificate, format!("{path}: {error}"))
+            });
+            Some(Arc::new(Host { certs, clients: Default::default() }))
+        });
+        known.clone()
+    }
+
+    fn client<'a>(
+        &'a self,
+        host: Option<&'a Host>,
+        way: Way,
+        tls: Tls,
+    ) -> Result<&'a reqwest::Client, Trouble> {
         let tier = match way {
             Way::Direct(Reach::Any) => 0,
             Way::Direct(Reach::NoLoopbackOrLinkLocal) => 2,
             Way::Proxy => 4,
         };
         let lax = usize::from(tls == Tls::AcceptAny);
-        self.clients[tier + lax].get_or_init(|| self.build(way, tls)).as_ref().map_err(Clone::clone)
+        let (clients, certs) = match host {
+            None => (&self.clients, None),
+            Some(host) => (&host.clients, Some(host.certs.as_ref().map_err(Clone::clone)?)),
+        };
+        clients[tier + lax].get_or_init(|| self.build(way, tls, certs)).as_ref().map_err(Clone::clone)
     }
 
-    fn build(&self, way: Way, tls: Tls) -> Result<reqwest::Client, Trouble> {
-        let config = self.trust.config(tls).map_err(|error| Trouble::new(Failure::Tls, error.to_string()))?;
+    fn build(&self, way: Way, tls: Tls, certs: Option<&HostCerts>) -> Result<reqwest::Client, Trouble> {
+        let config = self.trust.config(tls, certs).map_err(|error| Trouble::new(Failure::Tls, error.to_string()))?;
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .redirect(Policy::none())

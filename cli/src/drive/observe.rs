@@ -8,6 +8,12 @@ pub trait CredentialSource: Send + Sync {
     /// Credentials for a registry, as `Reference` names it, and for a repository of it. May block: helpers are
     /// programs. `None` is anonymous. Asked only when challenged.
     fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credentials>;
+
+    /// The same for a mirror, or another place that the user's rules put in the stead of the registry that the image's name
+    /// says: credentials that were given for that one are none for it.
+    fn find_for_stand_in(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        self.find(registry, repository)
+    }
 }
 
 /// Nobody.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wharfie_core::Limits;
+use wharfie_core::{Limits, Registries};
 use wharfie_core::client::{self, RegistrySettings};
 
 /// How the network is used.
@@ -17,6 +17,10 @@ pub struct NetworkOptions {
     pub default_registry: RegistrySettings,
     /// Settings by registry, as `Reference` names it.
     pub registries: BTreeMap<String, RegistrySettings>,
+    /// Where images come from: mirrors, what is blocked.
+    pub sources: Registries,
+    /// Directories with one for each host (`certs.d`), best first: of those that have one for a host, the first counts.
+    pub cert_dirs: Vec<PathBuf>,
     /// Nothing goes over the network: whatever would have to ends with `offline`.
     pub offline: bool,
     /// Blobs at once.
@@ -36,6 +40,8 @@ impl Default for NetworkOptions {
             ca: Vec::new(),
             default_registry: RegistrySettings::default(),
             registries: BTreeMap::new(),
+            sources: Registries::default(),
+            cert_dirs: Vec::new(),
             offline: false,
             jobs: 6,
             retries: 5,

@@ -16,6 +16,7 @@ use rustls_platform_verifier::Verifier;
 use wharfie_core::client::Tls;
 use wharfie_core::error::{ErrorKind, Result};
 
+use super::certs::HostCerts;
 use crate::fault::io_error;
 
 /// The trusted certificates.
@@ -56,32 +57,33 @@ impl Trust {
     }
 
     /// For connections that check certificates so far.
-    pub(super) fn config(&self, tls: Tls) -> Result<ClientConfig, rustls::Error> {
+    pub(super) fn config(&self, tls: Tls, host: Option<&HostCerts>) -> Result<ClientConfig, rustls::Error> {
+        let mut extra = self.extra.clone();
+        extra.extend(host.into_iter().flat_map(|host| host.roots.iter().cloned()));
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?;
-        let mut config = match tls {
+        let builder = match tls {
             Tls::Verify => match Verifier::new(self.provider.clone()) {
-                Ok(_) if !self.extra.is_empty() => {
-                    let verifier = Verifier::new_with_extra_roots(self.extra.clone(), self.provider.clone())?;
-                    builder
-                        .dangerous()
-                        .with_custom_certificate_verifier(Arc::new(verifier))
-                        .with_no_client_auth()
+                Ok(_) if !extra.is_empty() => {
+                    let verifier = Verifier::new_with_extra_roots(extra, self.provider.clone())?;
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
                 }
-                Ok(verifier) => builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
-                    .with_no_client_auth(),
+                Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
                 Err(_) => {
                     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-                    roots.add_parsable_certificates(self.extra.iter().cloned());
-                    builder.with_root_certificates(roots).with_no_client_auth()
+                    roots.add_parsable_certificates(extra);
+                    builder.with_root_certificates(roots)
                 }
             },
             Tls::AcceptAny => {
                 let verifier = Arc::new(AcceptAny(self.provider.clone()));
-                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+                builder.dangerous().with_custom_certificate_verifier(verifier)
             }
+        };
+        let identity = host.and_then(|host| host.identity.as_ref());
+        let mut config = match identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+            None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)

@@ -14,5 +14,6 @@ mod peers;
 mod platform;
 mod schema1;
 mod ship;
+mod sources;
 mod unpack;
 mod view;

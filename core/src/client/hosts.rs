@@ -315,3 +315,46 @@ impl Hosts {
         health.slow_until = health.slow_until.max(until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_has_enough_gets_half_and_slowly_more() {
+        let config = Config::default();
+        let url = Url::parse("https://a.io/").unwrap();
+        let origin = url.origin();
+        let mut hosts = Hosts::default();
+        let mut now = Millis(0);
+        let room = |hosts: &mut Hosts, class, now| {
+            let mut started = 0;
+            while hosts.may_start(origin, class, now, &config) {
+                hosts.started(origin, class);
+                started += 1;
+            }
+            (0..started).for_each(|_| hosts.ended(origin, class));
+            started
+        };
+        assert_eq!(room(&mut hosts, Class::Blob, now), 6);
+        // Six answers of one moment are one trouble.
+        (0..6).for_each(|_| hosts.started(origin, Class::Blob));
+        for _ in 0..6 {
+            hosts.too_much(origin, Class::Blob, now);
+            hosts.ended(origin, Class::Blob);
+        }
+        assert_eq!(room(&mut hosts, Class::Blob, now), 3);
+        assert_eq!(room(&mut hosts, Class::Document, now), 8, "the other kind goes on as before");
+        for _ in 0..5 {
+            now = Millis(now.0 + 2000);
+            hosts.too_much(origin, Class::Blob, now);
+        }
+        assert_eq!(room(&mut hosts, Class::Blob, now), 1, "never none");
+        hosts.went_well(origin, Class::Blob, &config);
+        assert_eq!(room(&mut hosts, Class::Blob, now), 2);
+        (0..60).for_each(|_| hosts.went_well(origin, Class::Blob, &config));
+        assert_eq!(room(&mut hosts, Class::Blob, now), 6);
+        let other = Url::parse("https://b.io/").unwrap();
+        assert!(hosts.may_start(other.origin(), Class::Blob, now, &config));
+    }
+}

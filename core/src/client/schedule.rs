@@ -371,7 +371,7 @@ impl Client {
     /// `forbidden_target`
     pub(super) fn allow(&mut self, registry: &str, from: &Url, to: &Url, whose: &str) -> Result<()> {
         let home = self.hosts.endpoint(registry, &self.config)?.url("/")?;
-        let forbidden = |reason: alloc::string::String| {
+        let forbidden = |reason: String| {
             Err(Error::from(ErrorKind::ForbiddenTarget { target: to.origin().to_string(), reason }))
         };
         if from.scheme() == Scheme::Https && to.scheme() == Scheme::Http {
@@ -402,8 +402,8 @@ impl Client {
 /// For whom a token is fetched, and what it must be good for.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) registry: alloc::string::String,
-    pub(super) account: alloc::string::String,
+    pub(super) registry: String,
+    pub(super) account: String,
     pub(super) scopes: alloc::vec::Vec<crate::http::Scope>,
     pub(super) rank: (u64, u64),
 }

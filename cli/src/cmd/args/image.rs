@@ -19,6 +19,12 @@ pub(in crate::cmd) struct NetworkArgs {
     /// Accept any certificate of the image's registry, and plain http
     #[arg(long, help_heading = "Registry options")]
     pub(in crate::cmd) insecure: bool,
+    /// Read this file, and no other, for mirrors, blocked registries and short names [env: CONTAINERS_REGISTRIES_CONF]
+    #[arg(long, value_name = "FILE", help_heading = "Registry options")]
+    pub(in crate::cmd) registries_conf: Option<PathBuf>,
+    /// Read no registries.conf: every name is asked for where it says [env: WHARFIE_NO_REGISTRIES_CONF]
+    #[arg(long, conflicts_with = "registries_conf", help_heading = "Registry options")]
+    pub(in crate::cmd) no_registries_conf: bool,
     /// Blobs fetched at once
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Registry options")]
     pub(in crate::cmd) jobs: Option<u32>,

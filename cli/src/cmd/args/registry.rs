@@ -79,6 +79,12 @@ pub(in crate::cmd) struct AuthExplainArgs {
     /// The only credential file to read [env: REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cmd) authfile: Option<PathBuf>,
+    /// Read this file, and no other, for mirrors and short names [env: CONTAINERS_REGISTRIES_CONF]
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cmd) registries_conf: Option<PathBuf>,
+    /// Read no registries.conf [env: WHARFIE_NO_REGISTRIES_CONF]
+    #[arg(long, conflicts_with = "registries_conf")]
+    pub(in crate::cmd) no_registries_conf: bool,
     /// As JSON
     #[arg(long)]
     pub(in crate::cmd) json: bool,

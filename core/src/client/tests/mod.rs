@@ -14,6 +14,7 @@ use crate::reference::Reference;
 mod accounts;
 mod images;
 mod intake;
+mod mirrors;
 mod pushes;
 mod registry;
 mod schedules;
