@@ -86,7 +86,8 @@ fn add(registries: &mut Registries, file: &Path, is_named: bool) -> Result<()> {
         Err(error) => return Err(io_error("reading settings", Some(file), &error)),
     };
     let parsed: RegistriesFile = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
+        let line =
+            error.span().map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count());
         let reason = format!("line {}: {}", line + 1, error.message().replace('\n', " "));
         Error::from(ErrorKind::InvalidSettings { reason }).at_path(file.display().to_string())
     })?;

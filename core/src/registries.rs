@@ -248,11 +248,13 @@ impl Rule {
         let there = if location.is_empty() { name.clone() } else { format!("{location}{rest}") };
         let bad = |reason: &str| Error::from(settings(reason)).at_path(&self.file);
         let (Some(host), repository) = split_host(&there) else {
-            return Err(bad(&format!("`{location}` for `{}` makes `{there}`, which names no host", self.prefix)));
+            return Err(bad(&format!(
+                "`{location}` for `{}` makes `{there}`, which names no host",
+                self.prefix
+            )));
         };
-        let moved = Reference::new(host, repository).map_err(|error| {
-            bad(&format!("`{location}` for `{}` makes `{there}`: {error}", self.prefix))
-        })?;
+        let moved = Reference::new(host, repository)
+            .map_err(|error| bad(&format!("`{location}` for `{}` makes `{there}`: {error}", self.prefix)))?;
         Ok(Endpoint {
             registry: moved.host().to_string(),
             repository: moved.repository().to_string(),
@@ -299,7 +301,8 @@ impl Registries {
         // One place by several prefixes cannot be blocked by one and open by the other.
         for (position, rule) in rules.iter().enumerate() {
             let earlier = rules.iter().take(position);
-            for other in earlier.filter(|other| !rule.location.is_empty() && other.location == rule.location) {
+            for other in earlier.filter(|other| !rule.location.is_empty() && other.location == rule.location)
+            {
                 let key = if other.insecure != rule.insecure {
                     "insecure"
                 } else if other.blocked != rule.blocked {
@@ -507,7 +510,9 @@ fn check_location(location: &str) -> Result<()> {
     }
     let probe = format!("{location}/any");
     let (Some(host), repository) = split_host(&probe) else {
-        return Err(wrong(&format!("`{location}` names no host (one has a `.` or a `:`, or is `localhost`)")));
+        return Err(wrong(&format!(
+            "`{location}` names no host (one has a `.` or a `:`, or is `localhost`)"
+        )));
     };
     Reference::new(host, repository).map(|_| ()).map_err(|error| wrong(&error.to_string()))
 }

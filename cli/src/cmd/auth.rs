@@ -166,7 +166,7 @@ pub(super) fn explain(arguments: &AuthExplainArgs) -> Result<()> {
     }];
     if let [_, _, ..] = places.as_slice() {
         lines.insert(0, "asked in this order:".to_owned());
-        lines.splice(1..1, places.iter().map(|place| format!("  {place}")));
+        drop(lines.splice(1..1, places.iter().map(|place| format!("  {place}"))));
     } else if let Some(place) = places.first().filter(|place| place.contains(" in ")) {
         lines.insert(0, place.clone());
     }

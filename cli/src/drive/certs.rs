@@ -31,7 +31,8 @@ pub(super) fn find(dirs: &[PathBuf], authority: &str) -> Result<Option<HostCerts
     if authority == "registry-1.docker.io" {
         names.insert(0, "docker.io".to_owned());
     }
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let has_port =
+        authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     if !has_port {
         names.push(format!("{authority}:443"));
     }
@@ -134,7 +135,8 @@ mod tests {
         assert_eq!(of("registry-1.docker.io"), Some((1, false)));
         fs::remove_dir_all(&dirs[0]).unwrap();
         assert_eq!(of("b.io:5000"), Some((2, true)));
-        for (name, text) in [("lone.cert", pair.certificate.as_str()), ("bad.crt", "no"), ("lone.key", "no")] {
+        for (name, text) in [("lone.cert", pair.certificate.as_str()), ("bad.crt", "no"), ("lone.key", "no")]
+        {
             let path = format!("system/a.io/{name}");
             write(&path, text);
             let error = find(&dirs, "a.io").unwrap_err();

@@ -398,7 +398,11 @@ fn config(options: &NetworkOptions) -> Config {
         limits: options.limits.clone(),
         seed: seed(),
         retries: Retries { budget: options.retries, ..Retries::default() },
-        timeouts: Timeouts { head: options.timeout.max(Timeouts::default().head), stall: options.timeout, ..Timeouts::default() },
+        timeouts: Timeouts {
+            head: options.timeout.max(Timeouts::default().head),
+            stall: options.timeout,
+            ..Timeouts::default()
+        },
         parallel: Parallel { blobs: jobs, per_host: jobs + 2 },
         registries: options.registries.clone(),
         default_registry: options.default_registry.clone(),

@@ -152,7 +152,8 @@ impl Network {
     }
 
     fn build(&self, way: Way, tls: Tls, certs: Option<&HostCerts>) -> Result<reqwest::Client, Trouble> {
-        let config = self.trust.config(tls, certs).map_err(|error| Trouble::new(Failure::Tls, error.to_string()))?;
+        let config =
+            self.trust.config(tls, certs).map_err(|error| Trouble::new(Failure::Tls, error.to_string()))?;
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .redirect(Policy::none())

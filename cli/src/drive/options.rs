@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wharfie_core::{Limits, Registries};
 use wharfie_core::client::{self, RegistrySettings};
+use wharfie_core::{Limits, Registries};
 
 /// How the network is used.
 #[derive(Clone, Debug)]

@@ -133,7 +133,8 @@ fn what_is_given_for_the_image_is_not_shown_to_its_mirror() {
     assert!(ran.stderr.contains(&format!("{mirror}/harbour/cargo is passed over")), "{}", ran.stderr);
     // What is kept for the mirror itself is.
     fs::create_dir(ship.path(".docker")).unwrap();
-    let file = format!("{{\"auths\": {{\"{mirror}\": {{\"username\": \"ship\", \"password\": \"wright\"}}}}}}");
+    let file =
+        format!("{{\"auths\": {{\"{mirror}\": {{\"username\": \"ship\", \"password\": \"wright\"}}}}}}");
     fs::write(ship.path(".docker/config.json"), file).unwrap();
     let ran = run(&ship, &settings, &["pull", &image]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -143,8 +144,7 @@ fn what_is_given_for_the_image_is_not_shown_to_its_mirror() {
 #[test]
 fn certificates_of_one_host_are_found_where_podman_and_docker_keep_them() {
     let authority = Authority::new();
-    let options =
-        Options { authority: Some(&authority), clients: Some(&authority), ..Options::default() };
+    let options = Options { authority: Some(&authority), clients: Some(&authority), ..Options::default() };
     let Some(cargo) = Cargo::load("client certificates", SIZES, &options, &[]) else { return };
     // Loopback needs no certificate that is trusted: the registry gets a name of the world.
     let tunnel = Tunnel::start(cargo.registry.address());

@@ -210,7 +210,8 @@ impl Client {
                 by_digest(owner, &registry, repository, &digest, class)
             }
             Source::Endpoint { endpoint, manifest: false } => {
-                by_digest(owner, &endpoint.registry, endpoint.repository.clone(), &digest, class).at(&endpoint)
+                by_digest(owner, &endpoint.registry, endpoint.repository.clone(), &digest, class)
+                    .at(&endpoint)
             }
             Source::Endpoint { endpoint, manifest: true } => {
                 let (registry, repository) = (&endpoint.registry, &endpoint.repository);

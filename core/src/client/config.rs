@@ -165,7 +165,11 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Timeouts { head: Duration::from_secs(60), stall: Duration::from_secs(30), mirror: Duration::from_secs(10) }
+        Timeouts {
+            head: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+            mirror: Duration::from_secs(10),
+        }
     }
 }
 

@@ -30,7 +30,10 @@ enum Started {
 impl Client {
     /// Keeps an exchange and puts it into the queue.
     pub(super) fn launch(&mut self, exchange: Exchange) -> Key {
-        if matches!(exchange.target, Target::Registry(_)) && !exchange.is_mirror && exchange.stands_for.is_none() {
+        if matches!(exchange.target, Target::Registry(_))
+            && !exchange.is_mirror
+            && exchange.stands_for.is_none()
+        {
             let repository = exchange.repository.as_deref().unwrap_or_default();
             if self.config.sources.is_insecure(&exchange.registry, repository) {
                 self.hosts.relax(&exchange.registry);

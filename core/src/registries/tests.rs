@@ -108,7 +108,9 @@ fn files_say_where_images_come_from() {
                         candidates.iter().map(|candidate| candidate.reference.to_string()).collect();
                     assert_eq!(names, short.means, "{what}: {}", short.name);
                 }
-                Err(error) => assert_eq!(Some(error.code()), short.error.as_deref(), "{what}: {}", short.name),
+                Err(error) => {
+                    assert_eq!(Some(error.code()), short.error.as_deref(), "{what}: {}", short.name)
+                }
             }
         }
     }

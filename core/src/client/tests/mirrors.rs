@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::registry::{Manners, Registry, Reply};
 use super::world::{Fault, Style, World};
 use super::{add_image, bytes, reference};
-use crate::client::{Client, Config, Event, Failure, Pulled, PullOptions, Warning};
+use crate::client::{Client, Config, Event, Failure, PullOptions, Pulled, Warning};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::registries::{Registries, RegistriesFile};
@@ -32,7 +32,8 @@ fn mirrored(mirrors: &str) -> (World, Vec<u8>) {
     let mut registry = Registry::new(Manners::default());
     let layer = bytes(7, 20_000);
     add_image(&mut registry, Some("one"), "amd64", core::slice::from_ref(&layer));
-    let text = format!("[[registry]]\nprefix = 'upstream.example/x'\nlocation = 'upstream.example/x'\n{mirrors}");
+    let text =
+        format!("[[registry]]\nprefix = 'upstream.example/x'\nlocation = 'upstream.example/x'\n{mirrors}");
     let config = Config { sources: rules(&text), ..Config::default() };
     (World::new(Client::new(config), registry, 3, Style::default()), layer)
 }
@@ -162,14 +163,15 @@ fn what_is_blocked_is_not_asked_for() {
 #[test]
 fn credentials_of_the_image_are_not_asked_for_a_mirror() {
     let (mut world, _) = mirrored(&format!("{FIRST}{GOOD}"));
-    let challenge = |_: &_| {
-        Some(Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"first\""))
-    };
+    let challenge =
+        |_: &_| Some(Reply::error(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"first\""));
     world.canned.push(("first.example", Box::new(challenge)));
     let pulled = pull(&mut world).unwrap();
     world.check(&pulled);
     let questions = world.events.iter().filter_map(|event| match event {
-        Event::NeedCredentials { registry, stands_for, .. } => Some((registry.as_str(), stands_for.as_deref())),
+        Event::NeedCredentials { registry, stands_for, .. } => {
+            Some((registry.as_str(), stands_for.as_deref()))
+        }
         _ => None,
     });
     assert_eq!(questions.collect::<Vec<_>>(), [("first.example", Some("upstream.example"))]);
