@@ -2,18 +2,24 @@
 
 use serde_json::json;
 use wharfie_core::client::{Depth, PlatformChoice, PushOptions, ReferrersOptions};
+use wharfie_core::Reference;
 use wharfie_core::error::{Error, ErrorKind, Result};
 
-use super::args::{DeleteArgs, ReferrersArgs, TagArgs};
+use super::args::{DeleteArgs, NetworkArgs, ReferrersArgs, TagArgs};
 use super::inspect::descriptor_json;
 use super::list::registry_reference;
-use super::{open, output};
+use super::{names, open, output};
 use crate::console::Console;
 use crate::drive::{PullOptions, When};
 
+/// An image on a registry, by its name and the user's settings.
+fn named(name: &str, network: &NetworkArgs, console: &Console) -> Result<Reference> {
+    names::settle(name, registry_reference(name)?, network, None, console)
+}
+
 /// `tag IMAGE TAG…`
 pub(super) fn tag(arguments: &TagArgs, console: &Console) -> Result<()> {
-    let image = registry_reference(&arguments.image)?.or_latest();
+    let image = named(&arguments.image, &arguments.network, console)?.or_latest();
     // All of them are read before the first is set.
     let names: Vec<_> = arguments.tags.iter().map(|tag| image.with_tag(tag)).collect::<Result<_>>()?;
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
@@ -30,7 +36,7 @@ pub(super) fn tag(arguments: &TagArgs, console: &Console) -> Result<()> {
 
 /// `delete IMAGE`. It asks nothing: what it takes away has to be named in full.
 pub(super) fn delete(arguments: &DeleteArgs, console: &Console) -> Result<()> {
-    let image = registry_reference(&arguments.image)?;
+    let image = named(&arguments.image, &arguments.network, console)?;
     if image.tag().is_none() && image.digest().is_none() {
         let reason = format!(
             "`{}` names no tag and no digest: what is to go is named in full, as {}:TAG or {}@DIGEST",
@@ -51,7 +57,7 @@ pub(super) fn delete(arguments: &DeleteArgs, console: &Console) -> Result<()> {
 }
 
 /// Many registries take no tags away, only manifests.
-fn by_digest_only(error: Error, image: &wharfie_core::Reference) -> Error {
+fn by_digest_only(error: Error, image: &Reference) -> Error {
     match error.kind() {
         ErrorKind::UnsupportedOperation { host, detail, .. } if image.digest().is_none() => {
             let what = format!(
@@ -67,7 +73,7 @@ fn by_digest_only(error: Error, image: &wharfie_core::Reference) -> Error {
 
 /// `referrers IMAGE`
 pub(super) fn referrers(arguments: &ReferrersArgs, console: &Console) -> Result<()> {
-    let image = registry_reference(&arguments.image)?.or_latest();
+    let image = named(&arguments.image, &arguments.network, console)?.or_latest();
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
     let digest = match image.digest() {
         Some(digest) => *digest,

@@ -22,7 +22,7 @@ use wharfie_core::source::Transport;
 use wharfie_core::{Reference, Source};
 
 use super::args::{CopyArgs, FromArgs, PullArgs, PushArgs};
-use super::output;
+use super::{names, output};
 use crate::console::{Bytes, Console};
 use crate::destination::Destination;
 use crate::drive::Driver;
@@ -91,7 +91,7 @@ struct Run<'c> {
 pub(super) fn copy(arguments: &CopyArgs, console: &Console) -> Result<()> {
     let wishes = Wishes::read(&arguments.carry, &arguments.tag)?;
     let patterns = sync::patterns(&arguments.tags)?;
-    let source = Source::parse(&arguments.source)?;
+    let source = source(&arguments.source, &arguments.from, console)?;
     let target = Source::parse(&arguments.target)?;
     let creds =
         ends::Creds { source: arguments.src_creds.as_deref(), target: arguments.dest_creds.as_deref() };
@@ -118,13 +118,24 @@ pub(super) fn pull(arguments: &PullArgs, console: &Console) -> Option<Result<()>
     // A name of an image is none of a place.
     let target = Source::parse(place).ok().filter(|place| matches!(place, Source::Local(_)))?;
     let run = || {
-        let source = Source::Registry(super::list::registry_reference(image)?);
+        super::list::registry_reference(image)?;
+        let source = source(image, &arguments.from, console)?;
         let wishes = Wishes::of_pull(arguments)?;
         let (mut run, from, to) =
             ends::open(source, target, &arguments.from, ends::Creds::default(), wishes, console)?;
         run.single(&from, &to)
     };
     Some(run())
+}
+
+/// Where an image is; a name without a registry is read by the user's settings.
+fn source(name: &str, from: &FromArgs, console: &Console) -> Result<Source> {
+    match Source::parse(name)? {
+        Source::Registry(reference) => {
+            names::settle(name, reference, &from.network, None, console).map(Source::Registry)
+        }
+        source => Ok(source),
+    }
 }
 
 impl Run<'_> {
