@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`tools`] | programs of the machine, and loud skips where one is missing |
 //! | [`registry`] | Debian's `docker-registry` on loopback: plain, htpasswd, TLS, token auth |
+//! | [`docker`] | Docker's daemon, with a folder of its own |
 //! | [`token`] | a token server whose tokens that registry accepts |
 //! | [`faults`] | an HTTP proxy that cuts, stalls, lies and redirects on demand |
 //! | [`cdn`] | the other origin that blobs are redirected to |
@@ -23,6 +24,7 @@
 pub mod cdn;
 pub mod client;
 pub mod debian;
+pub mod docker;
 pub mod faults;
 pub mod image;
 pub mod large;

@@ -1,6 +1,7 @@
 //! The command line against the real world: Debian's registry, skopeo and umoci, a token server, a network that
 //! fails. What a machine lacks is skipped, loudly (`testbed::tools::skip`).
 
+mod archives;
 mod auth;
 mod by_tar;
 mod cargo;
