@@ -147,6 +147,6 @@ fn companions_are_named_by_their_digest() {
         assert_eq!(subject_of_tag(tag), Some(digest("x")));
     }
     assert_eq!(subject_of_tag(&tags[0].replace(".sig", "")), Some(digest("x")));
-    let others = vec!["latest".to_string(), "sha256-abc.sig".to_string(), tags[0].replace("sig", "exe")];
+    let others = ["latest".to_string(), "sha256-abc.sig".to_string(), tags[0].replace("sig", "exe")];
     assert!(others.iter().all(|tag| subject_of_tag(tag).is_none()));
 }

@@ -231,7 +231,7 @@ enum Wanted {
 
 /// What it came to.
 enum Layered {
-    Layer(NewLayer),
+    Layer(Box<NewLayer>),
     Image(String),
 }
 
@@ -274,11 +274,8 @@ impl Yard<'_> {
                     }
                     self.product.made(layer.descriptor.digest, &layer.blob);
                     let created_by = material.described();
-                    Layered::Layer(NewLayer {
-                        descriptor: layer.descriptor,
-                        diff_id: layer.diff_id,
-                        created_by,
-                    })
+                    let (descriptor, diff_id) = (layer.descriptor, layer.diff_id);
+                    Layered::Layer(Box::new(NewLayer { descriptor, diff_id, created_by }))
                 }
             });
         }

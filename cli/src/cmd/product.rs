@@ -202,7 +202,7 @@ impl Product {
             }
             Target::Registry(reference) => {
                 report["name"] = json!(reference.to_string());
-                let pushed = self.to_registry(reference, &top, from, console)?;
+                let pushed = self.into_registry(reference, &top, from, console)?;
                 report["sent"] = json!(pushed.sent);
                 report["sentBytes"] = json!(pushed.sent_bytes);
                 report["mounted"] = json!(pushed.mounted);
@@ -257,7 +257,7 @@ impl Product {
         place.commit()
     }
 
-    fn to_registry(
+    fn into_registry(
         self,
         to: &Reference,
         top: &Descriptor,

@@ -1,8 +1,8 @@
 //! `tag`, `delete`, `referrers`: what is done at a registry alone.
 
 use serde_json::json;
-use wharfie_core::client::{Depth, PlatformChoice, PushOptions, ReferrersOptions};
 use wharfie_core::Reference;
+use wharfie_core::client::{Depth, PlatformChoice, PushOptions, ReferrersOptions};
 use wharfie_core::error::{Error, ErrorKind, Result};
 
 use super::args::{DeleteArgs, NetworkArgs, ReferrersArgs, TagArgs};

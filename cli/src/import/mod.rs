@@ -166,7 +166,7 @@ pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) ->
             imported.push(Imported { name, source, layout, chosen, removed: false });
         }
     }
-    bring(&imported, open, options)?;
+    bring(&imported, open.as_ref(), options)?;
     if options.remove {
         read_back(&imported, options, watcher)?;
         for planned in &planned {
@@ -219,7 +219,7 @@ fn check(origin: &dyn Origin, chosen: &Chosen, options: &Options, watcher: &dyn 
 }
 
 /// Copies everything, and then names it.
-fn bring(imported: &[Imported], open: Option<Arc<dyn Origin>>, options: &Options) -> Result<()> {
+fn bring(imported: &[Imported], open: Option<&Arc<dyn Origin>>, options: &Options) -> Result<()> {
     if let Into::Each(parent) = &options.into {
         std::fs::create_dir_all(parent)
             .map_err(|error| crate::fault::io_error("making a directory", Some(parent), &error))?;
@@ -236,7 +236,7 @@ fn bring(imported: &[Imported], open: Option<Arc<dyn Origin>>, options: &Options
             return Err(ErrorKind::Cancelled {}.into());
         }
         let place = |error: Error| error.at_path(image.source.shown());
-        let from = match (&open, &origin) {
+        let from = match (open, &origin) {
             (Some(open), _) => Arc::clone(open),
             (None, Some((source, origin))) if *source == &image.source => Arc::clone(origin),
             _ => image.source.open().map_err(place)?,

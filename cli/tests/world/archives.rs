@@ -34,7 +34,8 @@ fn make(folder: &Path, upper: Compression) -> [String; 2] {
         .whiteout("etc/gone")
         .file("etc/issue", &Meta::mode(0o640).later(60), "quay\n")
         .finish();
-    let second = Layer::new().dir("opt", &Meta::mode(0o700)).file("opt/suid", &Meta::mode(0o4755), "x").finish();
+    let second =
+        Layer::new().dir("opt", &Meta::mode(0o700)).file("opt/suid", &Meta::mode(0o4755), "x").finish();
     let mut layout = Layout::new();
     let run = json!({"Cmd": ["/bin/true"], "Env": ["PATH=/bin"]});
     let gzip = Compression::Gzip;
@@ -95,12 +96,14 @@ impl Yard {
     }
 
     fn skopeo(&self, from: &str, to: &str) {
-        let words = ["--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false", from, to];
+        let words =
+            ["--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false", from, to];
         self.by("skopeo", &words);
     }
 
     fn podman(&self, words: &[&str]) -> Vec<u8> {
-        let [root, run, tmp] = ["podman", "podman-run", "podman-tmp"].map(|name| self.path(name).display().to_string());
+        let [root, run, tmp] =
+            ["podman", "podman-run", "podman-tmp"].map(|name| self.path(name).display().to_string());
         let all = ["--root", &root, "--runroot", &run, "--tmpdir", &tmp];
         let driver = ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"];
         self.by("podman", &[&all[..], &driver, words].concat())
@@ -118,7 +121,13 @@ fn digests_go_round_wherever_bytes_are_kept() {
     yard.ok(&["copy", "oci:kept:two", "oci-archive:kept.tar:two"]);
     yard.ok(&["copy", "oci-archive:kept.tar", "dir:flat"]);
     yard.ok(&["save", "dir:flat", "--name", "two:2", "--keep-compression", "-o", "modern.tar.zst"]);
-    for name in ["oci:kept:two", "oci-archive:kept.tar:two", "dir:flat", "modern.tar.zst", "docker-archive:modern.tar.zst:two:2"] {
+    for name in [
+        "oci:kept:two",
+        "oci-archive:kept.tar:two",
+        "dir:flat",
+        "modern.tar.zst",
+        "docker-archive:modern.tar.zst:two:2",
+    ] {
         assert_eq!(&yard.digest(name), two, "{name}");
         yard.same_tree(name, "two:2");
     }
@@ -129,7 +138,11 @@ fn digests_go_round_wherever_bytes_are_kept() {
     yard.ok(&["save", "oci:source:one:1", "oci:source:two:2", "-o", "both.tar.gz"]);
     let names = image::digest(&fs::read(yard.path("both.tar.gz")).unwrap());
     yard.ok(&["save", "oci:source:one:1", "oci:source:two:2", "-o", "again.tar.gz"]);
-    assert_eq!(image::digest(&fs::read(yard.path("again.tar.gz")).unwrap()), names, "the same images, other bytes");
+    assert_eq!(
+        image::digest(&fs::read(yard.path("again.tar.gz")).unwrap()),
+        names,
+        "the same images, other bytes"
+    );
     for (name, ours) in [("one:1", "one:1"), ("two:2", "two:2")] {
         yard.same_tree(&format!("docker-archive:both.tar.gz:{name}"), ours);
     }
@@ -187,12 +200,14 @@ fn docker_loads_and_saves() {
     let what = "docker_loads_and_saves";
     let Some(docker) = Docker::start(what) else { return };
     let yard = Yard::new(Compression::Gzip);
-    let docker = |words: &[&str]| {
-        tools::run(docker.command(words).current_dir(yard.path("."))).stdout
-    };
+    let docker = |words: &[&str]| tools::run(docker.command(words).current_dir(yard.path("."))).stdout;
     let listed = || {
         let mut names: Vec<String> =
-            String::from_utf8(docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"])).unwrap().lines().map(str::to_owned).collect();
+            String::from_utf8(docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]))
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect();
         names.sort();
         names
     };
@@ -225,7 +240,9 @@ fn docker_loads_and_saves() {
             let mut theirs = tree::read_tar(&tar[..]).unwrap();
             // What a container gets besides its image.
             for own in [".dockerenv", "dev", "proc", "sys", ""] {
-                theirs.retain(|path, _| path != own.as_bytes() && !path.starts_with(format!("{own}/").as_bytes()));
+                theirs.retain(|path, _| {
+                    path != own.as_bytes() && !path.starts_with(format!("{own}/").as_bytes())
+                });
             }
             for own in ["etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab"] {
                 theirs.remove(own.as_bytes());

@@ -109,7 +109,7 @@ fn files_say_where_images_come_from() {
                     assert_eq!(names, short.means, "{what}: {}", short.name);
                 }
                 Err(error) => {
-                    assert_eq!(Some(error.code()), short.error.as_deref(), "{what}: {}", short.name)
+                    assert_eq!(Some(error.code()), short.error.as_deref(), "{what}: {}", short.name);
                 }
             }
         }

@@ -97,20 +97,21 @@ pub(super) fn run(image: &str, target: &Path, rounds: usize, binary: Option<&Pat
         },
     ];
     if let Some(crane) = &crane {
+        let (source, other, fresh) = (&source, &other, &fresh);
         let candidates = [
             (
                 0,
-                Box::new(|folder: &Path, _: usize| {
+                Box::new(move |folder: &Path, _: usize| {
                     let mut command = Command::new(crane);
-                    command.args(["pull", "--format=oci", &source]).arg(folder.join("out"));
+                    command.args(["pull", "--format=oci", source]).arg(folder.join("out"));
                     command
                 }) as Make<'_>,
             ),
             (
                 2,
-                Box::new(|_: &Path, number: usize| {
+                Box::new(move |_: &Path, number: usize| {
                     let mut command = Command::new(crane);
-                    command.args(["copy", &source]).arg(fresh(&other, "crane", number));
+                    command.args(["copy", source]).arg(fresh(other, "crane", number));
                     command
                 }) as Make<'_>,
             ),

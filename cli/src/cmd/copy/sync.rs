@@ -12,7 +12,7 @@ use super::ends::{From, To};
 
 /// Reads `--tags`.
 pub(super) fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
-    texts.iter().map(|text| Pattern::new(text)).collect()
+    texts.iter().map(Pattern::new).collect()
 }
 
 /// Copies every tag that fits. What cannot be copied does not stop the others; the last failure is the command's.

@@ -241,7 +241,7 @@ impl Edit {
             }
         }
         after.extend(changes.annotations.clone());
-        self.set_annotations(&before, after);
+        self.set_annotations(&before, &after);
         Ok(())
     }
 }

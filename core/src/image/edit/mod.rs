@@ -339,7 +339,7 @@ impl Edit {
         let mut after = before.clone();
         unset.iter().for_each(|key| drop(after.remove(*key)));
         after.extend(set.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())));
-        self.set_annotations(&before, after);
+        self.set_annotations(&before, &after);
     }
 
     fn annotations(&self) -> BTreeMap<String, String> {
@@ -350,8 +350,8 @@ impl Edit {
             .collect()
     }
 
-    fn set_annotations(&mut self, before: &BTreeMap<String, String>, after: BTreeMap<String, String>) {
-        if *before == after {
+    fn set_annotations(&mut self, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) {
+        if before == after {
             return;
         }
         self.raw_manifest = None;
