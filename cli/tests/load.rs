@@ -284,10 +284,17 @@ fn killed_at_random_points() {
         sources.iter().for_each(|(name, layout, _)| layout.write(&folder.join(name)));
     };
     let load = ["load", "--all", "in", "--into", "out", "--remove"];
-    fill();
-    let begun = Instant::now();
-    ok(home.path(), &load);
-    let whole = begun.elapsed();
+    // The shortest of three, since the first finds nothing in memory.
+    let whole = (0..3)
+        .map(|_| {
+            let _ = fs::remove_dir_all(&out);
+            fill();
+            let begun = Instant::now();
+            ok(home.path(), &load);
+            begun.elapsed()
+        })
+        .min()
+        .unwrap_or_default();
     let (mut state, mut stopped, mut between) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
     for round in 0..kills() {
         // Sometimes into what an earlier run left, sometimes into nothing.

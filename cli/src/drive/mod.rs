@@ -180,7 +180,11 @@ impl Driver {
             None if online || reference.digest().is_some() => reference.clone(),
             None => return Err(ErrorKind::Offline { what: reference.familiar() }.into()),
         };
-        let (unlisted, options) = (options.unlisted, options.image.clone());
+        let (unlisted, mut options) = (options.unlisted, options.image.clone());
+        if known.is_some() || !online {
+            // The document here says it; only the registry could be asked for less.
+            options.depth = options.depth.max(client::Depth::Document);
+        }
         Ok(Aim { reference, target, known, online, unlisted, options })
     }
 

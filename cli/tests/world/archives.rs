@@ -17,7 +17,8 @@ use testbed::{sample, tools};
 use crate::ship::{Ship, run};
 
 /// Two images that share their lowest layer: `one:1` (also `one:latest`), and `two:2` with a layer that it has twice. Nothing in
-/// them is what docker's daemon refuses (hard links into lower layers).
+/// them is what docker's daemon refuses (hard links into lower layers) or takes otherwise (what a hard link's own header says,
+/// L12).
 fn make(folder: &Path, upper: Compression) -> [String; 2] {
     let file = Meta::mode(0o644);
     let base = Layer::new()
@@ -27,7 +28,6 @@ fn make(folder: &Path, upper: Compression) -> [String; 2] {
         .symlink("etc/link", "issue")
         .dir("srv", &Meta::mode(0o1777).owner(3, 4))
         .file("srv/data", &Meta::mode(0o600).owner(1000, 1001), vec![7; 70_000])
-        .link("srv/same", "srv/data")
         .finish();
     let first = Layer::new()
         .dir("etc", &Meta::mode(0o755))
@@ -272,9 +272,11 @@ fn podman_loads_and_saves() {
     if !tools::root(what) || !tools::have(what, &["podman"]) {
         return;
     }
-    let yard = Yard::new(Compression::Zstd);
-    yard.ok(&["save", "oci:source:one:1", "oci:source:two:2", "-o", "both.tar.gz"]);
-    yard.podman(&["load", "-i", "both.tar.gz"]);
+    // Not zstd: podman makes no docker-archive of it.
+    let yard = Yard::new(Compression::Gzip);
+    // Plain: containers/image 5.22 (podman 4.3.1, skopeo 1.9.3) reads no compressed docker-archive, its own neither.
+    yard.ok(&["save", "oci:source:one:1", "oci:source:two:2", "-o", "both.tar"]);
+    yard.podman(&["load", "-i", "both.tar"]);
     yard.ok(&["save", "oci:source:one:1", "--format", "oci-archive", "-o", "one-oci.tar"]);
     yard.podman(&["load", "-i", "one-oci.tar"]);
     for (name, ours) in [("one:1", "one:1"), ("two:2", "two:2")] {

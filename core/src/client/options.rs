@@ -70,6 +70,9 @@ pub struct PushOptions {
     pub force: bool,
     /// Whether it is only asked what is there: nothing is sent, mounted or named, and the outcome says what would be.
     pub dry_run: bool,
+    /// Of a copy: whether the top was made of what the source has, and is not there itself. Then nothing below it counts as
+    /// the source's before the source was asked.
+    pub remade: bool,
 }
 
 /// How a list goes about it.

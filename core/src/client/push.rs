@@ -147,12 +147,13 @@ impl Push {
 
     /// Whether the registry has all of it in another repository.
     pub(super) fn mounts_all(&self) -> bool {
-        self.is_one_registry()
+        self.is_one_registry() && !self.options.remade
     }
 
     /// Whether they are even one repository: then nothing below the top has to be moved.
     fn is_one_repository(&self) -> bool {
         self.is_one_registry()
+            && !self.options.remade
             && self.from.as_ref().is_some_and(|from| from.repository() == self.to.repository())
     }
 }
@@ -436,7 +437,9 @@ impl Client {
                     && let Some(from) = &push.from
                 {
                     mounts.retain(|known| known != from.repository());
-                    mounts.push(from.repository().to_string());
+                    if from.repository() != push.to.repository() {
+                        mounts.push(from.repository().to_string());
+                    }
                 }
                 let chunked = push.options.chunk.is_some();
                 let at = push.uploads.len();

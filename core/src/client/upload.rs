@@ -70,6 +70,10 @@ pub(super) struct Upload {
     /// Whether it is sent in chunks: one broke off, or the host wants it so.
     chunked: bool,
     sessions: u32,
+    /// Chunks in a row that the registry refused for where they begin.
+    disorders: u32,
+    /// Where the last of them began, until its status is known.
+    refused_from: Option<u64>,
     /// Something went wrong in this session: what the registry has of it may be other than it says (`0-0` is no byte or
     /// one).
     broke: bool,
@@ -88,6 +92,8 @@ impl Upload {
             chunk_min: 0,
             chunked,
             sessions: 0,
+            disorders: 0,
+            refused_from: None,
             broke: false,
         }
     }
@@ -258,11 +264,19 @@ impl Client {
             }
             (Step::Status, _) => {
                 let received = received(head).unwrap_or(0);
+                let refused = self.upload(job, at).and_then(|upload| upload.refused_from.take());
                 self.note_place(job, at, url, head);
+                // It refused what begins just there: `0-0` is what a single byte and none look like.
+                if refused == Some(received) {
+                    return self.reopen(job, at, key);
+                }
                 self.send_rest(job, at, key, received, true);
             }
             (Step::Send { from, to, last: false }, _) => {
                 self.note_place(job, at, url, head);
+                if let Some(upload) = self.upload(job, at) {
+                    upload.disorders = 0;
+                }
                 // What it has says the registry; where it says nothing, it has what was sent.
                 let received = received(head).unwrap_or(to);
                 if received <= from && to > from {
@@ -400,9 +414,10 @@ impl Client {
                 self.reopen(job, at, key);
                 true
             }
-            (Step::Send { .. }, 416) => {
-                upload.sessions += 1;
-                if upload.sessions > MOST_SESSIONS {
+            (Step::Send { from, .. }, 416) => {
+                upload.refused_from = Some(*from);
+                upload.disorders += 1;
+                if upload.disorders > MOST_SESSIONS {
                     return false;
                 }
                 self.upload_step(job, at, &Step::Status, Some(key));

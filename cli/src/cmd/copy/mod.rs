@@ -202,6 +202,7 @@ impl Run<'_> {
                     tags: if is_top { self.wishes.tags.clone() } else { Vec::new() },
                     chunk: self.wishes.chunk,
                     dry_run: self.wishes.dry_run,
+                    remade: reworked.is_made(),
                     ..PushOptions::default()
                 };
                 let driver = self.driver()?;

@@ -87,6 +87,11 @@ impl Reworked {
         self.overlay.as_ref()
     }
 
+    /// Whether the top was made here: the source does not have it.
+    pub(super) fn is_made(&self) -> bool {
+        self.overlay.documents.contains_key(&self.top.digest)
+    }
+
     /// What a push takes.
     pub(super) fn supply(&self) -> Arc<dyn Supply> {
         let origin: Arc<dyn Origin> = self.overlay.clone();

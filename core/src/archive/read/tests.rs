@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Collection, Kind, Need, Reading};
 use crate::archive::Cataloguer;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::image::Document;
 use crate::limits::Limits;
 use crate::tar::{END_OF_ARCHIVE, Header, Metadata, padding};
@@ -99,8 +99,9 @@ fn classic_archives_share_layers_by_links() {
     let span = &read.blobs[&layers[0].digest];
     assert_eq!((span.member.as_str(), span.len), ("a/layer.tar", 600));
     assert_eq!(tar[span.offset as usize..][..600], base);
-    let error = read.find(None).unwrap_err().to_string();
-    assert!(error.contains("there is one:1, two:1"), "{error}");
+    let error = read.find(None).unwrap_err();
+    let ErrorKind::NotFound { detail, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(detail.as_deref(), Some("there is one:1, two:1"));
 }
 
 #[test]

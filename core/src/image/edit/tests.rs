@@ -80,7 +80,7 @@ fn changes_are_made_and_told() {
         working_dir: Some(text("/work")),
         exposed_ports: set_of(&["80/tcp"]),
         labels: BTreeMap::from([(text("l"), text("x"))]),
-        platform: Some("linux/arm64/v8".parse().unwrap()),
+        platform: Some("linux/arm/v6".parse().unwrap()),
         unset: Vec::from([Unset::Member("Env", text("PATH"))]),
         ..Changes::default()
     };
@@ -96,7 +96,7 @@ fn changes_are_made_and_told() {
     assert_eq!(run["Labels"], json!({"keep": "me", "l": "x"}));
     assert_eq!(run["NetworkDisabled"], true);
     assert_eq!(config["docker_version"], "20.10");
-    assert_eq!(config["architecture"], "arm64");
+    assert_eq!((&config["architecture"], &config["variant"]), (&json!("arm"), &json!("v6")));
     let history = config["history"].as_array().unwrap();
     assert_eq!(history.len(), 3);
     assert_eq!(history[2]["empty_layer"], true);
@@ -106,7 +106,7 @@ fn changes_are_made_and_told() {
         "{}",
         history[2]
     );
-    assert_eq!(made.manifest.platform.as_ref().unwrap().to_string(), "linux/arm64/v8");
+    assert_eq!(made.manifest.platform.as_ref().unwrap().to_string(), "linux/arm/v6");
     let manifest = json_of(&made.manifest_bytes);
     assert_eq!(manifest["config"]["digest"], Digest::sha256(&made.config_bytes).to_string());
     assert_eq!(manifest["mediaType"], MediaType::DockerManifest.as_str());
