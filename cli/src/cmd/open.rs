@@ -326,9 +326,10 @@ fn unsupported(name: &str) -> Error {
 /// What the options say of when to ask.
 pub(super) fn pull_options(image: client::PullOptions, store: &StoreArgs) -> PullOptions {
     let when = match store.pull {
-        PullMode::Always => When::Always,
-        PullMode::Missing => When::Missing,
-        PullMode::Never => When::Never,
+        None => When::UnlessLocal,
+        Some(PullMode::Always) => When::Always,
+        Some(PullMode::Missing) => When::Missing,
+        Some(PullMode::Never) => When::Never,
     };
     PullOptions { image, when: if store.offline { When::Missing } else { when }, ..PullOptions::default() }
 }

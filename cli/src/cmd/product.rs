@@ -240,7 +240,7 @@ impl Product {
         for (document, bytes) in &self.documents {
             store.put_document(&document.digest, bytes)?;
         }
-        store.tag(name, top)
+        store.tag_local(name, top)
     }
 
     fn to_local(&self, local: &Local, top: &Descriptor, options: &Options) -> Result<()> {

@@ -8,6 +8,7 @@ use super::args::PullArgs;
 use super::list::registry_reference;
 use super::{names, open, output};
 use crate::console::{Bytes, Console};
+use crate::drive::When;
 
 /// `pull IMAGE…`
 pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
@@ -28,7 +29,11 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     // A pull for this run only would be in vain.
     open::store(arguments.from.store.store.as_deref())?;
     let (driver, _folder) = open::driver(&arguments.from, console)?;
-    let options = open::pull_options(open::options(platform, Depth::Layers), &arguments.from.store);
+    let mut options = open::pull_options(open::options(platform, Depth::Layers), &arguments.from.store);
+    if options.when == When::UnlessLocal {
+        // Who pulls wants the registry's.
+        options.when = When::Always;
+    }
     let mut failure: Option<Error> = None;
     for (name, reference) in references {
         let ask = Some((&driver, options.when));

@@ -173,6 +173,10 @@ impl Driver {
         let known = match options.when {
             _ if reference.digest().is_some() => None,
             When::Always if online => None,
+            When::UnlessLocal if online => self
+                .store()
+                .resolve_local(&reference)
+                .map_err(|error| error.in_image(reference.familiar()))?,
             _ => self.store().resolve(&reference).map_err(|error| error.in_image(reference.familiar()))?,
         };
         let target = match &known {
@@ -192,7 +196,8 @@ impl Driver {
     fn arrived(&self, aim: &Aim, outcome: Outcome) -> Result<Pulled> {
         let Outcome::Pulled(image) = outcome else { return Err(unexpected()) };
         let image = aim.described(image);
-        let lists = aim.options.depth == client::Depth::Layers && !aim.unlisted;
+        // What the store knew by its name it lists.
+        let lists = aim.options.depth == client::Depth::Layers && !aim.unlisted && aim.known.is_none();
         if lists && !self.store().is_read_only() {
             let mut top = image.top.clone();
             top.data = None;

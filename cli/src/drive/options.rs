@@ -69,6 +69,8 @@ pub enum When {
     /// Every time.
     #[default]
     Always,
+    /// Every time, but for images that were made or loaded on this machine: no registry need know their names.
+    UnlessLocal,
     /// If the store does not know the tag.
     Missing,
     /// Never, and nothing is fetched.

@@ -27,6 +27,7 @@ use crate::destination::{self, Destination, Kind};
 use crate::drive::{Cancel, Observer};
 use crate::layout::Layout;
 use crate::origin::Origin;
+use crate::store::LOCAL;
 pub use choice::{Chosen, Narrow};
 pub use folder::{Folder, Passed};
 use source::Kept;
@@ -252,7 +253,11 @@ fn bring(imported: &[Imported], open: Option<&Arc<dyn Origin>>, options: &Option
             }
         };
         image.chosen.put(from.as_ref(), target.as_mut()).map_err(place)?;
-        target.name(&image.chosen.listed(), image.name.as_deref())?;
+        let mut listed = image.chosen.listed();
+        if matches!(options.into, Into::Store(_)) {
+            listed.annotations.insert(LOCAL.to_owned(), "true".to_owned());
+        }
+        target.name(&listed, image.name.as_deref())?;
     }
     for (_, target) in targets {
         target.commit()?;

@@ -7,7 +7,7 @@ use wharfie_core::archive::listing::Listing;
 use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 
-use super::Store;
+use super::{LOCAL, Store};
 use crate::fault::io_error;
 use crate::listing;
 
@@ -27,6 +27,16 @@ impl Store {
         self.edit_index(|listing| listing.set(Some(&name), descriptor))?;
         self.touch(&descriptor.digest);
         Ok(())
+    }
+
+    /// The same for an image that was made or loaded here: until it is pulled, its name means what is listed.
+    ///
+    /// # Errors
+    /// As [`Store::tag`].
+    pub fn tag_local(&self, reference: &Reference, descriptor: &Descriptor) -> Result<()> {
+        let mut descriptor = descriptor.clone();
+        descriptor.annotations.insert(LOCAL.to_owned(), "true".to_owned());
+        self.tag(reference, &descriptor)
     }
 
     /// Lists a document in the layout's index under this name, to the letter, in place of what had it; without a name beside

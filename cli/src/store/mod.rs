@@ -37,6 +37,9 @@ use wharfie_core::image::{Descriptor, Document};
 use wharfie_core::{Digest, Error, Limits, MediaType, Reference};
 
 use crate::fault::io_error;
+/// On entries of the index: the image was made or loaded on this machine.
+pub(crate) const LOCAL: &str = "io.wharfie.local";
+
 pub use census::{Census, Image, Prune, Pruned};
 pub use partial::{Claim, Partial};
 
@@ -199,6 +202,19 @@ impl Store {
         let Some(bytes) = self.read_document(digest, limits.document_bytes)? else { return Ok(None) };
         let document = Document::parse(&bytes, None, &limits).map_err(|error| error.in_blob(*digest))?;
         Ok(Some(Descriptor::new(document.media_type, *digest, size)))
+    }
+
+    /// The same, if the image was made or loaded on this machine and not pulled: see [`Store::tag_local`].
+    ///
+    /// # Errors
+    /// As [`Store::resolve`].
+    pub fn resolve_local(&self, reference: &Reference) -> Result<Option<Descriptor>> {
+        let name = reference.clone().or_latest().to_string();
+        let is_it = |entry: &Descriptor| {
+            entry.ref_name() == Some(name.as_str()) && entry.annotations.contains_key(LOCAL)
+        };
+        let listed = self.listed()?.into_iter().find(is_it);
+        Ok(listed.filter(|descriptor| self.has(&descriptor.digest).is_some()).map(bare))
     }
 
     /// Notes that a blob was used: what `prune` goes by. Where that cannot be written down, it is not.

@@ -42,9 +42,9 @@ pub(in crate::cmd) struct StoreArgs {
     /// The local store: an OCI layout [env: WHARFIE_STORE] [default: wharfie/store in the user's cache directory]
     #[arg(long, value_name = "DIR", help_heading = "Store options")]
     pub(in crate::cmd) store: Option<PathBuf>,
-    /// When to ask the registry what a tag stands for
-    #[arg(long, value_enum, default_value_t = PullMode::Always, value_name = "WHEN", help_heading = "Store options")]
-    pub(in crate::cmd) pull: PullMode,
+    /// When to ask the registry what a tag stands for [default: always, but for images that were made or loaded here]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Store options")]
+    pub(in crate::cmd) pull: Option<PullMode>,
     /// Use nothing but the local store
     #[arg(long, help_heading = "Store options")]
     pub(in crate::cmd) offline: bool,
