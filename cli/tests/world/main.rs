@@ -10,6 +10,7 @@ mod copies;
 mod debian;
 mod hostile;
 mod interrupted;
+mod makes;
 mod offered;
 mod peers;
 mod platform;
