@@ -99,7 +99,8 @@ fn other_tools_read_what_is_made() {
     ok(&ship, &["append", "oci:made:1", "-f", "root:/later", "--output", "oci:made:2"]);
     ok(&ship, &["flatten", "oci:made:2", "--output", "oci:made:3"]);
     let by_umoci = |tag: &str| {
-        let bundle = ship.path(&format!("bundle-{tag}"));
+        let bundle = ship.path("bundle");
+        drop(fs::remove_dir_all(&bundle));
         let image = format!("{}:{tag}", ship.path("made").display());
         tools::run(tools::command("umoci").args(["unpack", "--image", &image]).arg(&bundle));
         let mut tree = tree::read_folder(&bundle.join("rootfs")).unwrap();
