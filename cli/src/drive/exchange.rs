@@ -145,10 +145,21 @@ impl Exchange {
         let Store { blob, offset, skip, mut hasher, .. } = store;
         let mut body =
             Body { exchange: self, sink, offset, skip, pending: 0, stored: 0, reported: Instant::now() };
+        let relay = sink.relayed();
         let mut end = self.replay(sink, offset, &mut hasher, &mut stop).await.err();
         let end = loop {
             if let Some(end) = end.take() {
                 break end;
+            }
+            if let Some(relay) = relay.as_ref().filter(|relay| relay.is_full()) {
+                // Not a stall of the registry's.
+                self.live.busy.store(true, Ordering::Relaxed);
+                tokio::select! {
+                    biased;
+                    _ = &mut stop => break End::Stopped,
+                    () = relay.has_room() => {}
+                }
+                self.live.busy.store(false, Ordering::Relaxed);
             }
             let chunk = tokio::select! {
                 biased;

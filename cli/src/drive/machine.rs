@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,8 @@ use super::exchange::{self, Exchange, Live, Plan};
 use super::network::Network;
 use super::observe::{CredentialSource, Observer, Transfer, TransferState};
 use super::outgoing::{Origin, Outgoing, Supply};
-use super::sink::Sink;
+use super::relay::Relay;
+use super::sink::{Place, Sink};
 use super::trace::Trace;
 use crate::store::{Claim, Store};
 
@@ -63,6 +64,8 @@ pub(super) enum Input {
     Sent { id: ExchangeId, len: u64 },
     /// A blob that is to be sent cannot be read.
     SourceFailed { blob: BlobId, error: Error },
+    /// A blob that goes from one registry to another has to go again, and is not held any more.
+    SourceLost { blob: BlobId },
     /// Whether somebody reads this body.
     Reading { id: ExchangeId, reading: bool },
     /// Another process is done with a blob, or gave it up.
@@ -103,6 +106,8 @@ pub(super) struct Errand {
     pub(super) top: Descriptor,
     pub(super) options: PushOptions,
     pub(super) supplies: Supplies,
+    /// Set when what was relayed is lost, so that all of it has to be done again.
+    pub(super) lost: Arc<AtomicBool>,
 }
 
 /// Where it comes from.
@@ -134,6 +139,10 @@ struct Running {
     supply: Option<Arc<dyn Supply>>,
     /// Whether what it fetches is sent on.
     copies: bool,
+    /// Where what it sends goes to.
+    to: String,
+    /// See [`Errand::lost`].
+    lost: Arc<AtomicBool>,
     /// What the machine said of what the job comes to; told when all writes before this one are done.
     described: Option<(client::Pulled, u64)>,
     /// What the machine said, once it has; told when all writes before this one are done.
@@ -207,6 +216,8 @@ pub(super) struct Machine {
     exchanges: BTreeMap<ExchangeId, Started>,
     blobs: BTreeMap<BlobId, Blob>,
     sending: BTreeMap<BlobId, Sending>,
+    /// Blobs that go on to another registry as they come.
+    relays: BTreeMap<BlobId, Arc<Relay>>,
     /// Blobs that were asked for in this drain.
     asked: Vec<Wanted>,
     /// Blobs that wait for their turn.
@@ -249,6 +260,7 @@ pub(super) fn run(parts: Parts) {
         exchanges: BTreeMap::new(),
         blobs: BTreeMap::new(),
         sending: BTreeMap::new(),
+        relays: BTreeMap::new(),
         asked: Vec::new(),
         queue: VecDeque::new(),
         writing: BTreeSet::new(),
@@ -364,6 +376,7 @@ impl Machine {
                 self.client.handle_sent(now, id, len)
             }
             Input::SourceFailed { blob, error } => self.client.handle_source_failure(now, blob, error),
+            Input::SourceLost { blob } => self.lost(blob),
             Input::Reading { id, reading } => {
                 self.client.handle_reading(now, id, reading);
                 Ok(())
@@ -388,6 +401,7 @@ impl Machine {
     fn begin(&mut self, job: Job, replies: mpsc::Sender<Reply>) {
         let now = self.now();
         let (mut supply, mut copies) = (None, false);
+        let (mut to_host, mut is_lost) = (String::new(), Arc::default());
         let id = match job.task {
             Task::Pull(reference, options) => self.client.pull(now, &reference, options),
             Task::Blob(reference) => self.client.pull_blob(now, &reference),
@@ -399,7 +413,8 @@ impl Machine {
                 self.client.referrers(now, &repository, digest, options)
             }
             Task::Push(errand) => {
-                let Errand { to, top, options, supplies } = *errand;
+                let Errand { to, top, options, supplies, lost } = *errand;
+                (to_host, is_lost) = (to.host().to_owned(), lost);
                 match supplies {
                     Supplies::Local(found) => {
                         supply = Some(found);
@@ -413,8 +428,18 @@ impl Machine {
             }
         };
         let Job { token, online, over, .. } = job;
-        let running =
-            Running { token, replies, online, over, supply, copies, described: None, outcome: None };
+        let running = Running {
+            token,
+            replies,
+            online,
+            over,
+            supply,
+            copies,
+            to: to_host,
+            lost: is_lost,
+            described: None,
+            outcome: None,
+        };
         self.jobs.insert(id, running);
     }
 
@@ -552,6 +577,14 @@ impl Machine {
             }
             Event::Finished(job, outcome) => {
                 self.sending.retain(|_, sending| sending.job != job);
+                let sending = &self.sending;
+                self.relays.retain(|blob, relay| {
+                    let is_wanted = sending.contains_key(blob);
+                    if !is_wanted {
+                        relay.fail();
+                    }
+                    is_wanted
+                });
                 if let Some(running) = self.jobs.get_mut(&job) {
                     running.outcome.get_or_insert((outcome, self.next_write));
                 }
@@ -616,9 +649,24 @@ impl Machine {
             return;
         };
         let Descriptor { digest, size, .. } = *descriptor;
-        let arriving = Arriving::new(self.arrivals.clone(), self.store.clone(), over);
-        let origin = Origin::Store(arriving, digest, size);
+        let origin = if self.store.has(&digest) == Some(size) {
+            Origin::Store(Arriving::new(self.arrivals.clone(), self.store.clone(), over), digest, size)
+        } else {
+            Origin::Relay(Arc::clone(self.relays.entry(blob).or_default()))
+        };
         self.sending.insert(blob, Sending { job, digest, size, origin, position: 0 });
+    }
+
+    /// A blob has to go again from where it is not held any more: the whole job begins again, with what is there by now.
+    fn lost(&mut self, blob: BlobId) -> Result<(), Misuse> {
+        let now = self.now();
+        let Some(sending) = self.sending.get(&blob) else { return Ok(()) };
+        let digest = sending.digest;
+        let Some(running) = self.jobs.get(&sending.job) else { return Ok(()) };
+        running.lost.store(true, Ordering::Relaxed);
+        let detail = Some("an upload broke off, and what had gone of it was not held any more".to_owned());
+        let error = ErrorKind::ConnectionFailed { host: running.to.clone(), reason: "ended", detail };
+        self.client.handle_source_failure(now, blob, Error::from(error).in_blob(digest))
     }
 
     /// What an exchange sends of a blob, if it does.
@@ -643,6 +691,7 @@ impl Machine {
     /// A blob is where it was to go.
     fn placed(&mut self, blob: BlobId, how: Placed) {
         let Some(sending) = self.sending.remove(&blob) else { return };
+        self.relays.remove(&blob);
         if how == Placed::Sent {
             let Sending { digest, size, .. } = sending;
             let (position, state) = (size, TransferState::Done);
@@ -665,6 +714,10 @@ impl Machine {
         let mut missing = Vec::new();
         for wanted in asked {
             let Descriptor { digest, size, .. } = wanted.descriptor;
+            if self.relays.contains_key(&wanted.blob) {
+                missing.push(wanted);
+                continue;
+            }
             match self.store.has(&digest).filter(|found| size == 0 || *found == size) {
                 Some(found) => {
                     self.present(digest, found);
@@ -679,9 +732,11 @@ impl Machine {
             }
         }
         // A manifest may promise any sizes, and their sum need not be a number.
-        let new = sum(missing.iter().map(|wanted| self.lacks(&wanted.descriptor)));
-        let under_way = sum(self.blobs.values().filter_map(|blob| blob.sink.as_deref()).map(left));
-        let queued = sum(self.queue.iter().map(|wanted| self.lacks(&wanted.descriptor)));
+        let new = sum(missing.iter().map(|wanted| self.lacks(wanted)));
+        let stored = |sink: &&Sink| sink.relayed().is_none();
+        let under_way =
+            sum(self.blobs.values().filter_map(|blob| blob.sink.as_deref()).filter(stored).map(left));
+        let queued = sum(self.queue.iter().map(|wanted| self.lacks(wanted)));
         let needed = sum([new, under_way, queued]);
         match self.store.available().filter(|available| new > 0 && needed > *available) {
             Some(available) => {
@@ -698,7 +753,11 @@ impl Machine {
     }
 
     /// Bytes of a blob that are still to come.
-    fn lacks(&self, descriptor: &Descriptor) -> u64 {
+    fn lacks(&self, wanted: &Wanted) -> u64 {
+        if self.relays.contains_key(&wanted.blob) {
+            return 0;
+        }
+        let descriptor = &wanted.descriptor;
         descriptor.size.saturating_sub(self.store.partial_len(&descriptor.digest).unwrap_or(0))
     }
 
@@ -713,24 +772,34 @@ impl Machine {
             if self.client.progress(wanted.blob).is_none() {
                 continue;
             }
-            let claim = self.store.claim(&digest, size);
+            let relay = self.relays.get(&wanted.blob).cloned();
+            let claim = relay.is_none().then(|| self.store.claim(&digest, size));
             self.blobs.insert(
                 wanted.blob,
                 Blob {
                     digest,
                     size: Some(size).filter(|size| *size > 0),
-                    sink: None,
+                    sink: relay.map(|relay| Arc::new(Sink::relay(digest, size, relay))),
                     state: TransferState::Waiting,
                     told: None,
                     verified: false,
                 },
             );
-            if let Ok(Claim::Busy) = claim {
-                self.await_others(wanted.blob, digest, size);
-            } else {
-                let done = self.claimed(wanted.blob, claim);
-                self.check(done);
-            }
+            let done = match claim {
+                Some(Ok(Claim::Busy)) => {
+                    self.await_others(wanted.blob, digest, size);
+                    Ok(())
+                }
+                Some(claim) => self.claimed(wanted.blob, claim),
+                None => {
+                    let now = self.now();
+                    if let Some(blob) = self.blobs.get_mut(&wanted.blob) {
+                        blob.state = TransferState::Fetching;
+                    }
+                    self.client.fetch(now, wanted.blob, 0, None)
+                }
+            };
+            self.check(done);
         }
         told
     }
@@ -797,7 +866,9 @@ impl Machine {
         blob.size = Some(size);
         blob.state = TransferState::Verifying;
         match blob.sink.take().and_then(|sink| sink.take()) {
-            Some(partial) => self.write(Some(id), move || partial.commit(size)),
+            Some(Place::Disk(partial)) => self.write(Some(id), move || partial.commit(size)),
+            // All of it is held or has gone.
+            Some(Place::Relay(_)) => self.write(Some(id), || Ok(())),
             None => self.check(Err(Misuse("a blob without a sink was verified"))),
         }
     }

@@ -19,6 +19,7 @@ mod options;
 mod outgoing;
 mod pulling;
 mod pushing;
+mod relay;
 mod sink;
 mod tls;
 mod trace;

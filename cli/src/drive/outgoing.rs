@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use wharfie_core::{Digest, Error};
 
 use super::arrivals::{Arriving, Found, Reach};
 use super::machine::Input;
+use super::relay::{Next, Relay};
 use crate::at::read_exact;
 use crate::blob_file::BlobFile;
 use crate::fault::io_error;
@@ -51,6 +53,8 @@ pub(super) enum Origin {
     File(BlobFile),
     /// The store, into which they may be on their way.
     Store(Arriving, Digest, u64),
+    /// Another registry, as they come.
+    Relay(Arc<Relay>),
 }
 
 /// A part of a blob that is to be sent.
@@ -98,7 +102,33 @@ impl Outgoing {
                 self.read_file(&opened, file, to)
             }
             Origin::Store(arriving, digest, size) => self.follow(arriving, digest, *size, to),
+            Origin::Relay(relay) => self.pass_on(relay, to),
         }
+    }
+
+    /// Sends the bytes of a blob as they come from elsewhere.
+    fn pass_on(&self, relay: &Relay, to: &Sender<io::Result<Bytes>>) -> Result<(), Stop> {
+        let (mut at, end) = (self.offset, self.offset + self.len);
+        let mut attempt = relay.go_from(at);
+        while at < end {
+            if to.is_closed() {
+                return Err(Stop::Unwanted);
+            }
+            match relay.next(&mut attempt, at, LOOK) {
+                Next::Bytes(mut bytes) => {
+                    bytes.truncate(usize::try_from(end - at).unwrap_or(bytes.len()));
+                    at += bytes.len() as u64;
+                    to.blocking_send(Ok(bytes)).map_err(|_| Stop::Unwanted)?;
+                }
+                Next::Nothing => {}
+                Next::Gone => {
+                    let _ = self.inbox.send(Input::SourceLost { blob: self.blob });
+                    return Err(Stop::Void);
+                }
+                Next::Void => return Err(Stop::Void),
+            }
+        }
+        Ok(())
     }
 
     fn read_file(&self, opened: &File, file: &BlobFile, to: &Sender<io::Result<Bytes>>) -> Result<(), Stop> {

@@ -4,17 +4,20 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use wharfie_core::Digest;
 use wharfie_core::client::{ExchangeId, SinkFailure};
 
 use super::arrivals::Arrival;
+use super::relay::Relay;
 use crate::at;
 use crate::store::Partial;
 
 /// Bytes after which the disk is set to work: what is written down meanwhile need not be waited for at the end.
 const WRITTEN_DOWN: u64 = 8 << 20;
 
-/// A partial file, written by one exchange at a time: one that was given up may be late, and then writes no more.
+/// A partial file, or a [`Relay`], written by one exchange at a time: one that was given up may be late, and then writes no
+/// more.
 #[derive(Debug)]
 pub(super) struct Sink {
     digest: Digest,
@@ -32,8 +35,16 @@ pub(super) struct Sink {
 #[derive(Debug)]
 struct Inner {
     /// `None` once it has become the blob.
-    partial: Option<Partial>,
+    place: Option<Place>,
     owner: Option<ExchangeId>,
+}
+
+/// Where bytes go.
+#[derive(Debug)]
+pub(super) enum Place {
+    Disk(Partial),
+    /// Nowhere here: on to another registry.
+    Relay(Arc<Relay>),
 }
 
 /// Why bytes did not go in.
@@ -52,9 +63,29 @@ impl Sink {
             digest: *partial.digest(),
             size,
             arrival: second.map(|file| Arc::new(Arrival::new(file))),
-            inner: Mutex::new(Inner { partial: Some(partial), owner: None }),
+            inner: Mutex::new(Inner { place: Some(Place::Disk(partial)), owner: None }),
             position: AtomicU64::new(have),
             writing_down: Arc::default(),
+        }
+    }
+
+    /// One whose bytes go on to another registry.
+    pub(super) fn relay(digest: Digest, size: u64, relay: Arc<Relay>) -> Sink {
+        Sink {
+            digest,
+            size,
+            arrival: None,
+            inner: Mutex::new(Inner { place: Some(Place::Relay(relay)), owner: None }),
+            position: AtomicU64::new(0),
+            writing_down: Arc::default(),
+        }
+    }
+
+    /// What has to be asked for room before more is read for it.
+    pub(super) fn relayed(&self) -> Option<Arc<Relay>> {
+        match &self.inner().place {
+            Some(Place::Relay(relay)) => Some(Arc::clone(relay)),
+            _ => None,
         }
     }
 
@@ -86,7 +117,18 @@ impl Sink {
     /// From here on `owner` writes, at `offset`: what was there beyond it is void.
     pub(super) fn begin(&self, owner: ExchangeId, offset: u64) -> Result<(), Refusal> {
         let mut inner = self.inner();
-        let Some(partial) = &inner.partial else { return Err(Refusal::Superseded) };
+        let partial = match &inner.place {
+            None => return Err(Refusal::Superseded),
+            Some(Place::Disk(partial)) => partial,
+            Some(Place::Relay(relay)) => {
+                if !relay.begin(offset) {
+                    return Err(self.not_held());
+                }
+                inner.owner = Some(owner);
+                self.position.store(offset, Ordering::Relaxed);
+                return Ok(());
+            }
+        };
         let len = partial.len().map_err(|error| Refusal::Failed(SinkFailure::Io, error.to_string()))?;
         if len < offset {
             let said = format!("the partial file of {} has become shorter", self.digest);
@@ -104,8 +146,10 @@ impl Sink {
     /// Reads what is there again, from `at` on.
     pub(super) fn read(&self, owner: ExchangeId, at: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
         let inner = self.inner();
-        let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
-            return Err(Refusal::Superseded);
+        let partial = match inner.place.as_ref().filter(|_| inner.owner == Some(owner)) {
+            None => return Err(Refusal::Superseded),
+            Some(Place::Disk(partial)) => partial,
+            Some(Place::Relay(_)) => return Err(self.not_held()),
         };
         at::read_exact(partial.file(), buffer, at).map_err(|error| self.refusal(&error))?;
         self.reach(at + buffer.len() as u64);
@@ -113,12 +157,18 @@ impl Sink {
     }
 
     /// Writes the next bytes.
-    pub(super) fn write(&self, owner: ExchangeId, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn write(&self, owner: ExchangeId, bytes: &Bytes) -> Result<(), Refusal> {
         let inner = self.inner();
-        let Some(partial) = inner.partial.as_ref().filter(|_| inner.owner == Some(owner)) else {
-            return Err(Refusal::Superseded);
-        };
         let before = self.position();
+        let partial = match inner.place.as_ref().filter(|_| inner.owner == Some(owner)) {
+            None => return Err(Refusal::Superseded),
+            Some(Place::Disk(partial)) => partial,
+            Some(Place::Relay(relay)) => {
+                relay.push(bytes.clone());
+                self.reach(before + bytes.len() as u64);
+                return Ok(());
+            }
+        };
         // Not where the file stands: who reads it beside this may have moved that.
         at::write_all(partial.file(), bytes, before).map_err(|error| self.refusal(&error))?;
         self.reach(before + bytes.len() as u64);
@@ -143,8 +193,13 @@ impl Sink {
     }
 
     /// The file, to become the blob. Whoever still writes is refused from now on.
-    pub(super) fn take(&self) -> Option<Partial> {
-        self.inner().partial.take()
+    pub(super) fn take(&self) -> Option<Place> {
+        self.inner().place.take()
+    }
+
+    fn not_held(&self) -> Refusal {
+        let said = format!("what came of {} has gone on and is not held any more", self.digest);
+        Refusal::Failed(SinkFailure::Io, said)
     }
 
     fn refusal(&self, error: &io::Error) -> Refusal {

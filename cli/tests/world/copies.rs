@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use testbed::server::Response;
 use testbed::token::{self, TokenServer};
 use testbed::tools;
 
-use crate::ship::{Ship, signal, wait_until};
+use crate::interrupted::Small;
+use crate::ship::{Ship, run, signal, wait_until};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -272,6 +274,49 @@ fn a_repository_is_kept_in_step() {
         ship.ok(&["validate", &format!("oci:kept:{tag}")]);
     }
     ship.fails(&["copy", "--sync", "--tags", "9.*", &registry.image("app"), "oci:kept"], &["not found"]);
+}
+
+#[test]
+fn what_goes_from_one_registry_to_another_needs_no_disk() {
+    let what = "what_goes_from_one_registry_to_another_needs_no_disk";
+    let Some(Sea { ship, registry, .. }) = sea(what) else { return };
+    let Some(second) = Registry::start(what, &Options::default()) else { return };
+    if !tools::root(what) {
+        return;
+    }
+    let mut layout = Layout::new();
+    let layer = |seed, len| Layer::new().file("data", &Meta::mode(0o644), noise(seed, len)).finish();
+    let tars: Vec<Vec<u8>> =
+        [(1, 24 << 20), (2, 20 << 20), (3, 90_000)].map(|(seed, len)| layer(seed, len)).into();
+    let layers: Vec<_> = tars.iter().map(|tar| (&tar[..], Compression::None)).collect();
+    let image = layout.image(("linux", "amd64"), &layers, &json!({}), &["a", "b", "c"]);
+    layout.tag("large", &image);
+    layout.write(&ship.path("large"));
+    let top = image["digest"].as_str().unwrap();
+    let from = registry.image("large:1");
+    ship.ok(&["push", "--all", "oci:large:large", &from]);
+    let _small = Small::mount(ship.path("small"), 400);
+    let copy = |to: &str| {
+        let mut command = ship.command(&["copy", "--all", &from, to]);
+        command.env("TMPDIR", ship.path("small")).env("WHARFIE_STORE", ship.path("small/store"));
+        run(&mut command)
+    };
+    let ran = copy(&second.image("large:1"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(digest_at(&second, "large:1"), top);
+    // What went out and was lost has to be fetched again.
+    let refused = AtomicUsize::new(0);
+    let proxy = FaultProxy::start(second.address(), move |request, _| {
+        let goes_up = request.method == "PUT" && request.path().contains("/blobs/uploads/");
+        if goes_up && request.body.len() > 10 << 20 && refused.fetch_add(1, Ordering::Relaxed) < 3 {
+            Fault::answer(Response::new(503))
+        } else {
+            Fault::none()
+        }
+    });
+    let ran = copy(&proxy.image("again:1"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(digest_at(&second, "again:1"), top);
 }
 
 #[test]

@@ -231,10 +231,10 @@ fn an_export_that_fails_leaves_what_was_there() {
 }
 
 /// A file system of some kilobytes, unmounted when dropped.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(path: PathBuf, kilobytes: u32) -> Self {
+    pub(crate) fn mount(path: PathBuf, kilobytes: u32) -> Self {
         fs::create_dir_all(&path).unwrap();
         tools::run(
             tools::command("mount")

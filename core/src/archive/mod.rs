@@ -3,7 +3,7 @@
 //! - [`catalog`]: which members an archive or a directory has, and where their bytes are.
 //! - [`read`]: which images these are.
 //! - [`listing`]: the `index.json` of an OCI layout, changed without losing what others wrote there.
-//! - [`write`]: what a file or directory of images is made of, part by part.
+//! - [`mod@write`]: what a file or directory of images is made of, part by part.
 
 pub mod catalog;
 pub mod listing;

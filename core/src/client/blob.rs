@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::event::{Event, Warning};
-use super::exchange::{About, Asked, Exchange, Key, Owner, Target};
+use super::exchange::{About, Asked, Exchange, Key, Lock, Owner, Target};
 use super::hosts::Class;
 use super::machine::Client;
 use super::payload::Closing;
@@ -57,6 +57,8 @@ pub(super) struct Blob {
     asked: Option<Endpoint>,
     /// Every place that was ever offered.
     offered: Vec<Source>,
+    /// Bytes of it have begun to come.
+    pub(super) begun: bool,
     /// `Need` was answered.
     pub(super) answered: bool,
     pub(super) exchange: Option<Key>,
@@ -97,6 +99,7 @@ impl Blob {
             asked: None,
             jobs: Vec::new(),
             sources,
+            begun: false,
             answered: false,
             exchange: None,
             position: 0,
@@ -296,6 +299,7 @@ impl Client {
     /// Forgets a blob and whatever fetches it.
     pub(super) fn drop_blob(&mut self, id: BlobId) -> Option<Blob> {
         let blob = self.blobs.remove(&id)?;
+        self.unlock(Lock::Fetch(id));
         self.names.remove(&blob.name());
         if let Some(key) = blob.exchange {
             self.drop_exchange(key);

@@ -113,6 +113,8 @@ pub(super) enum State {
 pub(super) enum Lock {
     Token(TokenId),
     Credentials(CredentialsId),
+    /// The first bytes of a blob that is to go on.
+    Fetch(BlobId),
 }
 
 /// One request on the wire.

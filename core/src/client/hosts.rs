@@ -20,6 +20,9 @@ pub(super) enum Class {
     Token,
     /// Manifests, configs, lists.
     Document,
+    /// Payload that goes on to another registry while it comes: whoever fetches it may be waiting for that, so that it takes
+    /// no place of those that fetch.
+    Relay,
     /// Payload.
     Blob,
 }
@@ -191,7 +194,7 @@ impl Hosts {
         match class {
             Class::Token => {}
             Class::Document => health.for_documents.halve(health.rounds.saturating_sub(health.blobs), now),
-            Class::Blob => health.for_blobs.halve(health.blobs, now),
+            Class::Blob | Class::Relay => health.for_blobs.halve(health.blobs, now),
         }
     }
 
@@ -201,7 +204,7 @@ impl Hosts {
         match class {
             Class::Token => {}
             Class::Document => health.for_documents.widen(config.parallel.per_host),
-            Class::Blob => health.for_blobs.widen(config.parallel.per_host),
+            Class::Blob | Class::Relay => health.for_blobs.widen(config.parallel.per_host),
         }
     }
 
@@ -253,6 +256,8 @@ impl Hosts {
                 let is_fair = health.for_documents.has_room(rounds.saturating_sub(blobs));
                 self.rounds < all && rounds < per_host && is_fair
             }
+            // There are as many as are fetched for them, and each comes to its end: no more holds them up.
+            Class::Relay => self.rounds < all,
             // Blobs leave a place free for what is small, where there is more than one.
             Class::Blob => {
                 let most = per_host.saturating_sub(1).max(1);
@@ -282,8 +287,10 @@ impl Hosts {
         let health = self.health.entry(origin.clone()).or_default();
         health.rounds += 1;
         self.rounds += 1;
-        if class == Class::Blob {
+        if matches!(class, Class::Blob | Class::Relay) {
             health.blobs += 1;
+        }
+        if class == Class::Blob {
             self.blobs += 1;
         }
     }
@@ -293,8 +300,10 @@ impl Hosts {
         let health = self.health.entry(origin.clone()).or_default();
         health.rounds = health.rounds.saturating_sub(1);
         self.rounds = self.rounds.saturating_sub(1);
-        if class == Class::Blob {
+        if matches!(class, Class::Blob | Class::Relay) {
             health.blobs = health.blobs.saturating_sub(1);
+        }
+        if class == Class::Blob {
             self.blobs = self.blobs.saturating_sub(1);
         }
     }

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use super::blob::Blob;
 use super::conduct::{at_url, host, protocol};
 use super::event::Event;
-use super::exchange::{Exchange, Key, Owner, Phase};
+use super::exchange::{Exchange, Key, Lock, Owner, Phase};
 use super::machine::Client;
 use super::request::{BodyPlan, Flow, Store};
 use super::{BlobId, HeaderVisibility};
@@ -46,7 +46,14 @@ impl Client {
     /// The head of a response with payload for a sink.
     pub(super) fn payload_head(&mut self, key: Key, url: &Url, head: &Head<'_>) -> BodyPlan {
         match self.place(key, url, head) {
-            Ok(Some(store)) => BodyPlan::Store(store),
+            Ok(Some(store)) => {
+                if let Some(blob) = self.blobs.get_mut(&store.blob)
+                    && !core::mem::replace(&mut blob.begun, true)
+                {
+                    self.unlock(Lock::Fetch(store.blob));
+                }
+                BodyPlan::Store(store)
+            }
             Ok(None) => BodyPlan::Discard,
             Err(error) => {
                 self.park(key);

@@ -140,6 +140,11 @@ impl Push {
         }
     }
 
+    /// Whether bytes that go up come from another registry.
+    pub(super) fn relays(&self) -> bool {
+        self.from.is_some()
+    }
+
     /// Whether source and target are one registry.
     fn is_one_registry(&self) -> bool {
         self.from.as_ref().is_some_and(|from| from.host() == self.to.host())

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::conduct::{at_url, protocol};
 use super::event::{Event, Output, Placed};
-use super::exchange::{Exchange, Key, Owner, Target};
+use super::exchange::{Exchange, Key, Lock, Owner, Target};
 use super::hosts::Class;
 use super::machine::Client;
 use super::push::Errand;
@@ -138,6 +138,7 @@ impl Client {
     fn upload_step(&mut self, job: JobId, at: usize, step: &Step, after: Option<Key>) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
+        let relays = push.relays();
         let Some(upload) = push.uploads.get_mut(at) else { return };
         let (digest, size) = (upload.descriptor.digest, upload.descriptor.size);
         let uploads = format!("/v2/{repository}/blobs/uploads/");
@@ -180,6 +181,10 @@ impl Client {
             Step::Waiting | Step::Done => return,
         };
         upload.step = step.clone();
+        let relayed = matches!(body, RequestBody::Source { .. }) && relays;
+        if relayed {
+            class = Class::Relay;
+        }
         let reads = matches!(body, RequestBody::Source { .. }) && !upload.offered;
         upload.offered |= reads;
         let (blob, descriptor) = (upload.blob, upload.descriptor.clone());
@@ -219,6 +224,10 @@ impl Client {
         let key = self.launch(exchange);
         if let Some(upload) = self.upload(job, at) {
             upload.exchange = Some(key);
+        }
+        // A request that waits for its body holds a place that the body may be waiting for.
+        if relayed && self.blobs.get(&blob).is_some_and(|blob| !blob.begun) {
+            self.lock(key, Lock::Fetch(blob));
         }
     }
 

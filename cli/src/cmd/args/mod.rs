@@ -101,7 +101,7 @@ pub(super) enum Command {
     /// Copy an image from one place to another: registries, layouts, archives
     ///
     /// Of an index the image for this machine is taken, unless --all, --platform or --digest says otherwise. Between two
-    /// registries what is copied touches no disk for longer than its blobs are on their way.
+    /// registries blobs touch no disk: each goes on while it comes, and is mounted where both are one.
     Copy(Box<CopyArgs>),
     /// Send an image from this machine to a registry
     Push(Box<PushArgs>),
