@@ -128,7 +128,7 @@ impl Layout {
         Err(Error::from(ErrorKind::NotFound { what, detail }).at_path(self.root.display().to_string()))
     }
 
-    /// Goes through an image as a pull would: see [`Origin`](crate::origin::Origin).
+    /// Goes through an image as a pull would: see [`Origin`].
     ///
     /// # Errors
     /// As there.

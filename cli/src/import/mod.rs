@@ -2,7 +2,7 @@
 //!
 //! In this order, so that whatever happens on the way harms nothing:
 //!
-//! 1. Each source is opened, one at a time. Its images are chosen and named (core's [`import`](wharfie_core::import)), and
+//! 1. Each source is opened, one at a time. Its images are chosen and named (core's [`mod@import`]), and
 //!    everything that they need is read and checked: every digest and size, every `diff_id`.
 //! 2. Only when all of them held are they copied, checked once more on the way, to where nobody sees them.
 //! 3. All names come at once (`index.json`, one rename): a layout has all of the images or is what it was.
