@@ -260,6 +260,11 @@ pub fn is_archive(file: &[u8], head: &[u8]) -> bool {
     is_compressed || is_tar || named()
 }
 
+/// Whether a file is called like an archive of a compression that is not read here, nor written.
+pub fn is_foreign(file: &[u8]) -> bool {
+    FOREIGN_ENDS.iter().any(|end| without(file, end).is_some())
+}
+
 /// Whether a file or directory is one that folders hold without their user's doing (`.DS_Store`).
 pub fn is_hidden(file: &[u8]) -> bool {
     file.starts_with(b".")

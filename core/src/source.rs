@@ -67,8 +67,8 @@ const FOREIGN: &[(&str, &str)] = &[
 impl Source {
     /// Reads a name as a user gives it.
     ///
-    /// A bare path counts as one only when it begins with `/`, `./`, `../` or a drive, or ends in `.tar`, `.tgz`,
-    /// `.tar.gz` or `.tar.zst`: a folder `alpine/` never hides the image. A drive letter is no transport.
+    /// A bare path counts as one only when it begins with `/`, `./`, `../` or a drive, or ends as archives do
+    /// (`.tar`, `.tgz`, `.tar.zst`, also `.tar.xz`, which is not read): a folder `alpine/` never hides the image. A drive letter is no transport.
     ///
     /// # Errors
     /// `invalid_reference`, `unsupported_transport`, `invalid_option` for a transport without a path.
@@ -133,7 +133,22 @@ fn has_drive(path: &str) -> bool {
 
 fn is_path(input: &str) -> bool {
     let starts = ["/", "./", "../", ".\\", "..\\", "\\\\"];
-    let ends = [".tar", ".tgz", ".tar.gz", ".tar.zst"];
+    // Those of other compressions too: that they are not read is a better answer than a registry's.
+    let ends = [
+        ".tar",
+        ".tgz",
+        ".tar.gz",
+        ".tar.zst",
+        ".tzst",
+        ".tar.zstd",
+        ".tar.xz",
+        ".txz",
+        ".tar.bz2",
+        ".tbz2",
+        ".tbz",
+        ".tar.lz4",
+        ".tar.lzma",
+    ];
     let named = Transport::NAMED
         .iter()
         .any(|(name, _)| input.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));

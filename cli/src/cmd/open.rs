@@ -240,6 +240,12 @@ fn open_with(
             let reference = names::settle(name, reference, &from.network, ask, console)?.or_latest();
             let name = reference.to_string();
             let pull = pull_options(options, &from.store);
+            if pull.when == When::UnlessLocal && driver.store().resolve_local(&reference)?.is_some() {
+                console.note(&format!(
+                    "{} is the image that was made or loaded here; --pull always asks its registry",
+                    reference.familiar()
+                ));
+            }
             let in_image = |error: Error| error.in_image(&name);
             let (reference, pulled, pulling) = if is_ahead {
                 let pulling = driver.pull_ahead(&reference, &pull).map_err(in_image)?;
@@ -370,7 +376,7 @@ pub(super) fn driver_on(from: &FromArgs, store: Store, console: &Console) -> Res
     driver_with(&from.network, from.store.offline, store, found, console)
 }
 
-fn temporary() -> Result<tempfile::TempDir> {
+pub(super) fn temporary() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|error| {
         ErrorKind::LocalIo { operation: "making a temporary directory", reason: error.to_string() }.into()
     })

@@ -20,6 +20,7 @@ use wharfie_core::client::PulledImage;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
+use wharfie_core::import::is_foreign;
 use wharfie_core::source::{Local, Transport};
 
 use crate::blob_file::BlobFile;
@@ -135,6 +136,10 @@ pub fn open(local: &Local, options: &Options) -> Result<Box<dyn Destination>> {
         Transport::OciArchive => Kind::OciArchive,
         Transport::DockerArchive => Kind::DockerArchive,
         Transport::Directory => Kind::Directory,
+        Transport::Path if is_foreign(local.path.as_bytes()) => {
+            let reason = "archives are written plain, by gzip or by zstd".to_owned();
+            return Err(Error::from(ErrorKind::InvalidOption { reason }).at_path(&local.path));
+        }
         Transport::Path if !path.is_dir() && format_of_name(path).is_some() => Kind::DockerArchive,
         Transport::Path => Kind::OciLayout,
         other => {

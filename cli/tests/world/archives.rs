@@ -405,3 +405,59 @@ fn the_sample_goes_through_every_place() {
         assert!(yard.tar(place) == expected, "{place}");
     }
 }
+
+#[test]
+fn every_pair_of_places_keeps_the_tree_and_where_bytes_are_kept_the_digest() {
+    let what = "every pair of places";
+    let Some(registry) = Registry::start(what, &Options::default()) else { return };
+    let yard = Yard::new(Compression::Zstd);
+    let two = &yard.images[1];
+    let places = |of: &str| {
+        [
+            registry.image(&format!("{of}:1")),
+            format!("oci:{of}-layout:x"),
+            format!("oci-archive:{of}.tar.zst:x"),
+            format!("docker-archive:{of}-docker.tar.gz:x:1"),
+            format!("dir:{of}-dir"),
+        ]
+    };
+    let expected = yard.tar("oci:source:two:2");
+    let keeps = |place: &str| !place.starts_with("docker-archive");
+    let first = places("first");
+    for place in &first {
+        yard.ok(&["copy", "oci:source:two:2", place]);
+    }
+    for (number, from) in first.iter().enumerate() {
+        for to in places(&format!("from-{number}")) {
+            yard.ok(&["copy", from, &to]);
+            assert!(yard.tar(&to) == expected, "{from} to {to}");
+            yard.ok(&["validate", &to]);
+            if keeps(from) && keeps(&to) {
+                assert_eq!(&yard.digest(&to), two, "{from} to {to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_write_one_layout() {
+    let yard = Yard::new(Compression::Gzip);
+    let children: Vec<_> = (0..6)
+        .map(|number| {
+            let from = ["oci:source:one:1", "oci:source:two:2"][number % 2];
+            let to = format!("oci:shared:image-{number}");
+            yard.ship.command(&[&["-q", "copy", from, &to][..], &PLATFORM].concat()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    for number in 0..6 {
+        assert_eq!(yard.digest(&format!("oci:shared:image-{number}")), yard.images[number % 2]);
+        yard.ok(&["validate", &format!("oci:shared:image-{number}")]);
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(yard.path("shared")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["blobs", "index.json", "oci-layout"]);
+}

@@ -202,6 +202,13 @@ impl Client {
             };
             classify(status, &body, fields, &asked)
         });
+        let kind = match (owner, kind) {
+            // distribution-spec, "Deleting tags": who does not do it answers 400 or 405.
+            (Owner::Delete(_), ErrorKind::RequestRefused { host, status: 400, detail }) => {
+                ErrorKind::UnsupportedOperation { host, what: exchange.what.clone(), detail }
+            }
+            (_, kind) => kind,
+        };
         self.park(key);
         if let Owner::Push(job, errand) = owner {
             match errand {

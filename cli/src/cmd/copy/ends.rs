@@ -19,7 +19,7 @@ use super::{Run, fetched, is_layout};
 use crate::console::Console;
 use crate::credentials::Search;
 use crate::destination::{self, Destination};
-use crate::drive::{CredentialSource, PullOptions};
+use crate::drive::{CredentialSource, PullOptions, When};
 use crate::layout::Layout;
 use crate::origin::Origin;
 use crate::store::Store;
@@ -49,7 +49,7 @@ pub(super) enum To {
     /// A layout that the driver fetches into, and the name there.
     Layout(Store, Option<String>),
     /// Nowhere: what is missing in a layout, or anywhere, is counted.
-    Probe(Option<Layout>),
+    Probe(Local, Option<Layout>),
     /// A place on this machine.
     Place(Local),
 }
@@ -59,7 +59,7 @@ impl To {
         match self {
             To::Registry(reference) => reference.tag(),
             To::Layout(_, name) => name.as_deref(),
-            To::Probe(_) => None,
+            To::Probe(local, _) => local.reference.as_deref(),
             To::Place(local) => local.reference.as_deref(),
         }
     }
@@ -69,7 +69,9 @@ impl To {
         Ok(match self {
             To::Registry(reference) => To::Registry(reference.with_tag(name)?),
             To::Layout(store, _) => To::Layout(store.clone(), Some(name.to_owned())),
-            To::Probe(layout) => To::Probe(layout.clone()),
+            To::Probe(local, layout) => {
+                To::Probe(Local { reference: Some(name.to_owned()), ..local.clone() }, layout.clone())
+            }
             To::Place(local) => To::Place(Local { reference: Some(name.to_owned()), ..local.clone() }),
         })
     }
@@ -80,9 +82,7 @@ impl fmt::Display for To {
         let path = match self {
             To::Registry(reference) => return f.write_str(&reference.familiar()),
             To::Layout(store, _) => open::shown(store.root()),
-            To::Probe(Some(layout)) => open::shown(layout.root()),
-            To::Probe(None) => "a new place".to_owned(),
-            To::Place(local) => local.path.clone(),
+            To::Probe(local, _) | To::Place(local) => local.path.clone(),
         };
         match self.name() {
             Some(name) => write!(f, "{path}:{name}"),
@@ -204,6 +204,7 @@ pub(super) fn open<'c>(
         destination: None,
         from_args: arguments,
         made: Vec::new(),
+        sample: None,
         _folders: folders,
     };
     Ok((run, from, to))
@@ -237,6 +238,7 @@ pub(super) fn open_push<'c>(
         destination: None,
         from_args: arguments,
         made: Vec::new(),
+        sample: None,
         _folders: vec![folder],
     };
     let Source::Registry(to) = to else { return Err(ErrorKind::Cancelled {}.into()) };
@@ -278,7 +280,8 @@ fn origin(local: &Local) -> Result<From> {
 }
 
 fn probe(local: &Local) -> To {
-    To::Probe(Layout::open(Path::new(&local.path)).ok().filter(|_| is_layout(local)))
+    let there = Layout::open(Path::new(&local.path)).ok().filter(|_| is_layout(local));
+    To::Probe(local.clone(), there)
 }
 
 /// Opens a place on this machine for writing.
@@ -303,11 +306,18 @@ impl Run<'_> {
         }
     }
 
+    /// Who names a registry here means it, whatever was made or loaded under that name.
+    fn pull_options(&self, platform: PlatformChoice, depth: Depth) -> PullOptions {
+        let options = open::pull_options(open::options(platform, depth), &self.from_args.store);
+        let when = if options.when == When::UnlessLocal { When::Always } else { options.when };
+        PullOptions { when, unlisted: true, ..options }
+    }
+
     fn fetch(&self, reference: &Reference, depth: Depth) -> Result<Made> {
         let driver = self.driver()?;
         let pull = |reference: &Reference, platform: PlatformChoice, depth: Depth| {
-            let options = open::pull_options(open::options(platform, depth), &self.from_args.store);
-            driver.pull(reference, &PullOptions { unlisted: true, ..options })
+            let options = self.pull_options(platform, depth);
+            driver.pull(reference, &options)
         };
         match &self.wishes.selection {
             Selection::All => Ok(pull(reference, PlatformChoice::All, depth)?.image.top.into()),
@@ -333,8 +343,8 @@ impl Run<'_> {
 
     /// Has one document of the source's repository here, with all below it as far as it is wanted.
     pub(super) fn take_digest(&self, reference: &Reference, depth: Depth) -> Result<Descriptor> {
-        let options = open::pull_options(open::options(PlatformChoice::All, depth), &self.from_args.store);
-        let pulled = self.driver()?.pull(reference, &PullOptions { unlisted: true, ..options })?;
+        let options = self.pull_options(PlatformChoice::All, depth);
+        let pulled = self.driver()?.pull(reference, &options)?;
         Ok(pulled.image.top)
     }
 }

@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use wharfie_core::client::{Depth, PushOptions};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::Descriptor;
-use wharfie_core::source::Transport;
+use wharfie_core::source::{Local, Transport};
 use wharfie_core::{Reference, Source};
 
 use super::args::{CopyArgs, FromArgs, PullArgs, PushArgs};
-use super::{names, output};
+use super::{names, open, output};
 use crate::console::{Bytes, Console};
 use crate::destination::Destination;
 use crate::drive::Driver;
@@ -83,32 +83,62 @@ struct Run<'c> {
     from_args: &'c FromArgs,
     /// What was made for it: a destination may read until it is committed.
     made: Vec<Reworked>,
+    /// The sample, if that is what is copied.
+    sample: Option<Sample>,
     /// What was fetched for this run only.
     _folders: Vec<TempDir>,
+}
+
+/// The image that is built into the program, as a layout for this run.
+struct Sample(TempDir);
+
+impl Sample {
+    fn of(name: &str) -> Result<Option<Sample>> {
+        if name != open::SAMPLE {
+            return Ok(None);
+        }
+        let folder = open::temporary()?;
+        crate::sample::unpack(folder.path())?;
+        Ok(Some(Sample(folder)))
+    }
+
+    fn source(&self) -> Source {
+        let path = open::shown(self.0.path());
+        Source::Local(Local { transport: Transport::OciLayout, path, reference: None })
+    }
 }
 
 /// `copy SRC DST`
 pub(super) fn copy(arguments: &CopyArgs, console: &Console) -> Result<()> {
     let wishes = Wishes::read(&arguments.carry, &arguments.tag)?;
     let patterns = sync::patterns(&arguments.tags)?;
-    let source = source(&arguments.source, &arguments.from, console)?;
+    let sample = Sample::of(&arguments.source)?;
+    let source = match &sample {
+        Some(sample) => sample.source(),
+        None => source(&arguments.source, &arguments.from, console)?,
+    };
     let target = Source::parse(&arguments.target)?;
     let creds =
         ends::Creds { source: arguments.src_creds.as_deref(), target: arguments.dest_creds.as_deref() };
     let (mut run, from, to) = ends::open(source, target, &arguments.from, creds, wishes, console)?;
+    run.sample = sample;
     if arguments.sync { sync::run(&mut run, &from, &to, &patterns) } else { run.single(&from, &to) }
 }
 
 /// `push SRC [DST]`
 pub(super) fn push(arguments: &PushArgs, console: &Console) -> Result<()> {
     let wishes = Wishes::read(&arguments.carry, &arguments.tag)?;
+    let sample = Sample::of(&arguments.source)?;
     let target = match &arguments.target {
         Some(target) => super::list::registry_reference(target)?.or_latest(),
         None => super::list::registry_reference(&arguments.source)?.or_latest(),
     };
-    let source = Source::parse(&arguments.source)?;
-    let (run, from, to) = ends::open_push(source, target, &arguments.from, wishes, console)?;
-    let mut run = run;
+    let source = match &sample {
+        Some(sample) => sample.source(),
+        None => Source::parse(&arguments.source)?,
+    };
+    let (mut run, from, to) = ends::open_push(source, target, &arguments.from, wishes, console)?;
+    run.sample = sample;
     run.single(&from, &to)
 }
 
@@ -230,7 +260,7 @@ impl Run<'_> {
                 store.list_as(name, &entry)?;
                 Ok(Report::carried(top, &carry::count(reworked, top, None)?))
             }
-            To::Probe(layout) => {
+            To::Probe(_, layout) => {
                 let carried = carry::count(reworked, top, layout.as_ref())?;
                 Ok(Report::carried(top, &carried))
             }
@@ -253,7 +283,7 @@ impl Run<'_> {
             To::Registry(_) if self.wishes.format.is_some() || self.wishes.referrers => Depth::Manifest,
             To::Registry(_) => Depth::Document,
             // What a layout would need can be counted with its layers still away.
-            To::Probe(_) if self.wishes.compress.is_none() => Depth::Config,
+            To::Probe(..) if self.wishes.compress.is_none() => Depth::Config,
             _ => Depth::Layers,
         }
     }
@@ -276,10 +306,11 @@ impl Run<'_> {
         if *referrers > 0 {
             text = format!("{text}, {referrers} that refer to it");
         }
+        let from = if self.sample.is_some() { open::SAMPLE.to_owned() } else { from.to_string() };
         self.console.note(&format!("{from} to {to}: {text}"));
         if self.wishes.json {
             return output::json(&json!({
-                "source": from.to_string(),
+                "source": from,
                 "target": to.to_string(),
                 "digest": top.digest.to_string(),
                 "mediaType": top.media_type.as_str(),
@@ -314,6 +345,6 @@ fn fetched(store: &Store) -> Layout {
 }
 
 /// Whether a place is a layout that a pull can go into.
-fn is_layout(local: &wharfie_core::source::Local) -> bool {
+fn is_layout(local: &Local) -> bool {
     local.transport == Transport::OciLayout
 }
