@@ -29,6 +29,7 @@ pub mod error;
 pub mod http;
 pub mod image;
 pub mod import;
+mod json_text;
 pub mod limits;
 pub mod media_type;
 pub mod merge;

@@ -5,10 +5,11 @@ use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::image::Descriptor;
+use crate::json_text::{Object, joined, list};
 use crate::limits::Limits;
 
 /// The name of an entry (image-spec `annotations.md`).
@@ -24,19 +25,20 @@ pub const EMPTY: &str =
 pub const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// What a layout lists.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    // With `manifests` empty: its place among the others.
-    object: Map<String, Value>,
-    entries: Vec<Value>,
+    /// With `manifests` empty: its place among the others.
+    object: Object,
+    /// Each as it was written.
+    entries: Vec<String>,
 }
 
 impl Default for Listing {
     fn default() -> Listing {
-        let mut object = Map::new();
-        object.insert("schemaVersion".to_owned(), Value::from(2));
-        object.insert("mediaType".to_owned(), Value::from("application/vnd.oci.image.index.v1+json"));
-        object.insert(MANIFESTS.to_owned(), Value::Null);
+        let mut object = Object::default();
+        object.set("schemaVersion", "2".to_owned());
+        object.set("mediaType", "\"application/vnd.oci.image.index.v1+json\"".to_owned());
+        object.set(MANIFESTS, String::new());
         Listing { object, entries: Vec::new() }
     }
 }
@@ -47,22 +49,25 @@ impl Listing {
     /// # Errors
     /// `invalid_document` if it is no index.
     pub fn parse(raw: &[u8]) -> Result<Listing> {
-        let invalid = |reason: String| ErrorKind::InvalidDocument { document: "index", reason };
-        let value = serde_json::from_slice(raw).map_err(|error| invalid(error.to_string()))?;
-        let Value::Object(mut object) = value else {
-            return Err(invalid("it is no OCI index".to_owned()).into());
+        let invalid = |reason: &str| {
+            let reason = reason.to_owned();
+            Error::from(ErrorKind::InvalidDocument { document: "index", reason })
         };
-        let entries = match object.insert(MANIFESTS.to_owned(), Value::Null) {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(entries)) => entries,
-            Some(_) => return Err(invalid("its `manifests` are no list".to_owned()).into()),
+        let mut object = Object::parse(raw).map_err(|error| invalid(&error.to_string()))?;
+        if object.count(MANIFESTS) > 1 {
+            return Err(invalid("it has `manifests` twice, and readers differ on which of them counts"));
+        }
+        let entries = match object.value(MANIFESTS) {
+            None => Vec::new(),
+            Some(entries) => list(entries).map_err(|_| invalid("its `manifests` are no list"))?,
         };
+        object.set(MANIFESTS, String::new());
         Ok(Listing { object, entries })
     }
 
     /// Its entries that can be read, in its order.
     pub fn entries(&self) -> Vec<Descriptor> {
-        self.entries.iter().filter_map(readable).collect()
+        self.entries.iter().filter_map(|entry| readable(entry)).collect()
     }
 
     /// Lists a document under a name, in place of whatever is listed under it: at its place, and further ones of that name
@@ -76,63 +81,69 @@ impl Listing {
             Some(name) => descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned()),
             None => descriptor.annotations.remove(REF_NAME),
         };
-        let entry = serde_json::to_value(&descriptor)
-            .map_err(|_| ErrorKind::Internal { reason: "a descriptor cannot be written".to_owned() })?;
-        let entries = &mut self.entries;
-        let before = entries.clone();
+        let internal = |_| ErrorKind::Internal { reason: "a descriptor cannot be written".to_owned() };
+        let value = serde_json::to_value(&descriptor).map_err(internal)?;
+        let before = self.entries.clone();
         match name {
             Some(name) => {
-                let mut entry = Some(entry);
+                let mut entry = Some(serde_json::to_string(&descriptor).map_err(internal)?);
                 let mut kept = Vec::with_capacity(before.len() + 1);
-                for known in entries.drain(..) {
-                    if ref_name(&known) == Some(name) {
-                        kept.extend(entry.take());
-                    } else {
+                for known in self.entries.drain(..) {
+                    let parsed = parsed(&known);
+                    if ref_name(&parsed) != Some(name) {
                         kept.push(known);
+                    } else if let Some(entry) = entry.take() {
+                        kept.push(if parsed == value { known } else { entry });
                     }
                 }
                 kept.extend(entry);
-                *entries = kept;
+                self.entries = kept;
             }
             None => {
-                let digest = entry.get("digest");
-                let known = |known: &Value| ref_name(known).is_none() && known.get("digest") == digest;
-                if !entries.iter().any(known) {
-                    entries.push(entry);
+                let digest = value.get("digest");
+                let is_there = self
+                    .entries
+                    .iter()
+                    .map(|known| parsed(known))
+                    .any(|known| ref_name(&known).is_none() && known.get("digest") == digest);
+                if !is_there {
+                    self.entries.push(serde_json::to_string(&descriptor).map_err(internal)?);
                 }
             }
         }
-        Ok(*entries != before)
+        Ok(self.entries != before)
     }
 
     /// Takes a name out. Answers whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
-        let entries = &mut self.entries;
-        let before = entries.len();
-        entries.retain(|entry| ref_name(entry) != Some(name));
-        entries.len() != before
+        let before = self.entries.len();
+        self.entries.retain(|entry| ref_name(&parsed(entry)) != Some(name));
+        self.entries.len() != before
     }
 
     /// Keeps the entries that `keep` says, given each as it can be read; those that cannot stay. Answers whether any went.
     pub fn retain(&mut self, mut keep: impl FnMut(&Descriptor) -> bool) -> bool {
-        let entries = &mut self.entries;
-        let before = entries.len();
-        entries.retain(|entry| readable(entry).is_none_or(|entry| keep(&entry)));
-        entries.len() != before
+        let before = self.entries.len();
+        self.entries.retain(|entry| readable(entry).is_none_or(|entry| keep(&entry)));
+        self.entries.len() != before
     }
 }
 
 impl core::fmt::Display for Listing {
-    /// As JSON, on one line.
+    /// As JSON: what others wrote as they wrote it.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut object = self.object.clone();
-        object.insert(MANIFESTS.to_owned(), Value::Array(self.entries.clone()));
-        Value::Object(object).fmt(f)
+        object.set(MANIFESTS, joined(&self.entries));
+        f.write_str(&object.write().map_err(|_| core::fmt::Error)?)
     }
 }
 
-fn readable(entry: &Value) -> Option<Descriptor> {
-    Descriptor::parse(entry.to_string().as_bytes(), &Limits::default()).ok()
+fn readable(entry: &str) -> Option<Descriptor> {
+    Descriptor::parse(entry.as_bytes(), &Limits::default()).ok()
+}
+
+fn parsed(entry: &str) -> Value {
+    serde_json::from_str(entry).unwrap_or_default()
 }
 
 fn ref_name(entry: &Value) -> Option<&str> {

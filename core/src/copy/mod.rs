@@ -5,7 +5,6 @@
 //! it, key by key and in its order, so that every host makes the same bytes and the same digest.
 
 mod companions;
-mod object;
 mod prune;
 mod rewrite;
 

@@ -4,9 +4,9 @@ use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::object::{Object, joined, list};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Choice, Document, available};
+use crate::json_text::{Object, joined, list};
 use crate::platform::Platform;
 
 /// What [`prune`] answers.

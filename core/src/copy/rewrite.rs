@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::object::{Object, joined, list, text};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{Document, View};
+use crate::json_text::{Object, joined, list, text};
 use crate::media_type::{Compression, MediaType};
 
 /// The two families of media types.

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An object: its keys in order, each with its value as text.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Object(Vec<(String, String)>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Object(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {
@@ -42,18 +42,18 @@ fn invalid(error: &serde_json::Error) -> Error {
 }
 
 /// A value as JSON text.
-pub(super) fn text(value: &(impl serde::Serialize + ?Sized)) -> Result<String> {
+pub(crate) fn text(value: &(impl serde::Serialize + ?Sized)) -> Result<String> {
     serde_json::to_string(value).map_err(|error| invalid(&error))
 }
 
 /// The parts of a list, each as its text.
-pub(super) fn list(raw: &str) -> Result<Vec<String>> {
+pub(crate) fn list(raw: &str) -> Result<Vec<String>> {
     let parts: Option<Vec<Box<RawValue>>> = serde_json::from_str(raw).map_err(|error| invalid(&error))?;
     Ok(parts.unwrap_or_default().iter().map(|part| part.get().to_owned()).collect())
 }
 
 /// A list of these.
-pub(super) fn joined(parts: &[String]) -> String {
+pub(crate) fn joined(parts: &[String]) -> String {
     let mut raw = String::from("[");
     raw.push_str(&parts.join(","));
     raw.push(']');
@@ -61,16 +61,21 @@ pub(super) fn joined(parts: &[String]) -> String {
 }
 
 impl Object {
-    pub(super) fn parse(raw: &[u8]) -> Result<Object> {
+    pub(crate) fn parse(raw: &[u8]) -> Result<Object> {
         serde_json::from_slice(raw).map_err(|error| invalid(&error))
     }
 
-    pub(super) fn value(&self, key: &str) -> Option<&str> {
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
+    /// How often a key is there.
+    pub(crate) fn count(&self, key: &str) -> usize {
+        self.0.iter().filter(|(known, _)| known == key).count()
+    }
+
     /// Sets a value in its place; a new key comes last.
-    pub(super) fn set(&mut self, key: &str, value: String) {
+    pub(crate) fn set(&mut self, key: &str, value: String) {
         match self.0.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => *known = value,
             None => self.0.push((key.to_owned(), value)),
@@ -78,7 +83,7 @@ impl Object {
     }
 
     /// Sets a value in its place; a new key comes second, behind `schemaVersion`.
-    pub(super) fn set_early(&mut self, key: &str, value: String) {
+    pub(crate) fn set_early(&mut self, key: &str, value: String) {
         if self.value(key).is_some() {
             return self.set(key, value);
         }
@@ -87,21 +92,21 @@ impl Object {
     }
 
     /// Takes a key out; whether it was there.
-    pub(super) fn remove(&mut self, key: &str) -> bool {
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|(known, _)| known != key);
         self.0.len() != before
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|(key, _)| keep(key));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn write(&self) -> Result<String> {
+    pub(crate) fn write(&self) -> Result<String> {
         let mut raw = String::from("{");
         for (position, (key, value)) in self.0.iter().enumerate() {
             if position > 0 {
