@@ -97,6 +97,8 @@ pub(super) fn mutate(arguments: &MutateArgs, console: &Console) -> Result<()> {
 /// `flatten IMAGE --tag NAME`
 pub(super) fn flatten(arguments: &FlattenArgs, console: &Console) -> Result<()> {
     let target = Target::of(&arguments.to)?;
+    let names = [arguments.image.as_str()].into_iter().chain(arguments.to.output.as_deref());
+    open::one_registry(&arguments.from.network, names)?;
     let created = created(arguments.created)?;
     let mut merge = select::options(&arguments.root)?;
     merge.order = match arguments.order {
@@ -174,6 +176,11 @@ impl Change<'_> {
     fn run(&self, console: &Console) -> Result<()> {
         let target = Target::of(self.to)?;
         let wanted = wanted(self.layers)?;
+        let images = wanted.iter().filter_map(|wanted| match wanted {
+            Wanted::Image(name) => Some(name.as_str()),
+            Wanted::Material(_) => None,
+        });
+        open::one_registry(&self.from.network, images.chain([self.name]).chain(self.to.output.as_deref()))?;
         self.changes.check()?;
         let cancel = stoppable();
         let choice = choice(self.which)?;

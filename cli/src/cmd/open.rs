@@ -1,6 +1,7 @@
 //! From the name of an image to its documents and blobs on this machine: through a registry and the store, or out of an
 //! OCI layout.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -473,6 +474,33 @@ impl CredentialSource for Found {
         let search = Search { given: None, ..self.search.clone() };
         Found { search, console: self.console.clone() }.find(registry, repository)
     }
+}
+
+/// Checks that `--creds` is for one registry: what one is told no other may hear. `names` are those of images.
+///
+/// # Errors
+/// `invalid_option`
+pub(super) fn one_registry<'n>(
+    network: &NetworkArgs,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<()> {
+    if network.creds.is_none() {
+        return Ok(());
+    }
+    let hosts: BTreeSet<String> = names
+        .into_iter()
+        .filter_map(|name| match Source::parse(name) {
+            Ok(Source::Registry(reference)) => Some(reference.host().to_owned()),
+            _ => None,
+        })
+        .collect();
+    if hosts.len() < 2 {
+        return Ok(());
+    }
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join(" and ");
+    let reason =
+        format!("{hosts} are asked, and `--creds` is for one registry: `wharfie login` keeps those of each");
+    Err(ErrorKind::InvalidOption { reason }.into())
 }
 
 /// A path as text, for messages.

@@ -26,6 +26,7 @@ pub(super) fn run(arguments: &PullArgs, console: &Console) -> Result<()> {
     } else {
         PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?)
     };
+    open::one_registry(&arguments.from.network, arguments.images.iter().map(String::as_str))?;
     // A pull for this run only would be in vain.
     open::store(arguments.from.store.store.as_deref())?;
     let (driver, _folder) = open::driver(&arguments.from, console)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wharfie_core::Reference;
-use wharfie_core::client::{Depth, PlatformChoice, PushOptions, ReferrersOptions};
+use wharfie_core::client::{self, Depth, PlatformChoice, PushOptions, ReferrersOptions};
 use wharfie_core::error::{Error, ErrorKind, Result};
 
 use super::args::{DeleteArgs, NetworkArgs, ReferrersArgs, TagArgs};
@@ -23,7 +23,9 @@ pub(super) fn tag(arguments: &TagArgs, console: &Console) -> Result<()> {
     // All of them are read before the first is set.
     let names: Vec<_> = arguments.tags.iter().map(|tag| image.with_tag(tag)).collect::<Result<_>>()?;
     let (driver, _folder) = open::network_driver(&arguments.network, console)?;
-    let document = open::options(PlatformChoice::All, Depth::Document);
+    // It is the registry's own that gets further names, not what a mirror of it has.
+    let document =
+        client::PullOptions { past_mirrors: true, ..open::options(PlatformChoice::All, Depth::Document) };
     let document = PullOptions { image: document, unlisted: true, ..PullOptions::default() };
     let top = driver.pull(&image, &document)?.image.top;
     let mut tags = arguments.tags.iter().cloned();

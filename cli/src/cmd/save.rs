@@ -26,7 +26,9 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
     // Everything that can be wrong with the options is said before anything is fetched.
     let kind = kind(arguments.format);
     let names = names(arguments, kind)?;
+    open::one_registry(&arguments.from.network, arguments.images.iter().map(String::as_str))?;
     let cancel = Cancel::new();
+    interrupt::stops(&cancel);
     let options = options(arguments, kind, &cancel)?;
     let to_stdout = arguments.output == Path::new("-");
     let mut destination = if to_stdout {
@@ -53,7 +55,6 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
         shown.push(json!({"name": opened.name, "digest": top.digest.to_string(), "names": own}));
         saved.push(opened);
     }
-    interrupt::stops(&cancel);
     let task = console.task("writing", &open::shown(&arguments.output), 0, None);
     let written = destination.commit();
     drop(task);

@@ -229,7 +229,7 @@ impl Client {
             }
             Source::Url { registry, url } => {
                 let parsed = Url::parse(&url).and_then(|url| {
-                    let home = self.hosts.endpoint(&registry, &self.config)?.url("/")?;
+                    let home = self.hosts.endpoint(&registry, false, &self.config)?.url("/")?;
                     self.allow(&registry, &home, &url, "a `urls` entry of an image")?;
                     Ok(url)
                 });
@@ -300,7 +300,9 @@ impl Client {
     pub(super) fn drop_blob(&mut self, id: BlobId) -> Option<Blob> {
         let blob = self.blobs.remove(&id)?;
         self.unlock(Lock::Fetch(id));
-        self.names.remove(&blob.name());
+        if self.names.get(&blob.name()) == Some(&id) {
+            self.names.remove(&blob.name());
+        }
         if let Some(key) = blob.exchange {
             self.drop_exchange(key);
         }

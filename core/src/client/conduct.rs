@@ -30,7 +30,7 @@ impl Client {
         let now = self.now;
         let Some(exchange) = self.exchanges.get_mut(&key) else { return Ok(BodyPlan::Discard) };
         let (owner, method) = (exchange.owner, exchange.method);
-        let registry = exchange.registry.clone();
+        let (registry, is_lax) = (exchange.registry.clone(), exchange.is_lax);
         let Some(round) = exchange.round_mut() else { return Ok(BodyPlan::Discard) };
         if !matches!(round.phase, Phase::Head) {
             return Err(Misuse("a second head for one exchange"));
@@ -38,7 +38,7 @@ impl Client {
         round.heard = now;
         let (url, sent, range) = (round.url.clone(), round.sent, round.range);
         self.hosts.reached(url.origin());
-        self.hosts.answered(&registry, url.origin());
+        self.hosts.answered(&registry, is_lax, url.origin());
         let is_at_home = self.is_at_home(key, &url) && stayed(&head, &url);
         let is_redirected = self.exchanges.get(&key).is_some_and(|exchange| !exchange.trail.is_empty())
             || !stayed(&head, &url);
@@ -449,7 +449,11 @@ impl Client {
         let registry = exchange.registry.clone();
         let is_at_target = exchange.trail.is_empty() && matches!(exchange.target, Target::Registry(_));
         let may_be_plain = !matches!(failure, Some(Failure::Forbidden | Failure::Dns));
-        if is_before_head && is_at_target && may_be_plain && self.hosts.fall_back(&registry, url.scheme()) {
+        if is_before_head
+            && is_at_target
+            && may_be_plain
+            && self.hosts.fall_back(&registry, exchange.is_lax, url.scheme())
+        {
             self.enqueue(key);
             return;
         }
@@ -614,7 +618,10 @@ impl Client {
 
     fn is_plain(&mut self, registry: &str, url: &Url) -> bool {
         !url.is_https()
-            && self.hosts.endpoint(registry, &self.config).is_ok_and(|endpoint| !endpoint.is_loopback())
+            && self
+                .hosts
+                .endpoint(registry, false, &self.config)
+                .is_ok_and(|endpoint| !endpoint.is_loopback())
     }
 
     /// Whether this is the registry itself, to whom alone we say who we are.
@@ -623,7 +630,7 @@ impl Client {
         matches!(exchange.target, Target::Registry(_))
             && self
                 .hosts
-                .endpoint(&exchange.registry, &self.config)
+                .endpoint(&exchange.registry, exchange.is_lax, &self.config)
                 .is_ok_and(|endpoint| endpoint.url("/").is_ok_and(|home| home.origin() == url.origin()))
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Exchange {
     pub(super) is_mirror: bool,
     /// The registry that the image's name says, where another one stands for it.
     pub(super) stands_for: Option<String>,
+    /// Whether the user's rules call insecure what is asked for: any certificate will do, and plain http.
+    pub(super) is_lax: bool,
 }
 
 #[derive(Debug)]
@@ -215,6 +217,7 @@ impl Exchange {
             with_credentials: false,
             is_mirror: false,
             stands_for: None,
+            is_lax: false,
         }
     }
 
@@ -228,6 +231,7 @@ impl Exchange {
         }
         self.is_mirror = endpoint.is_mirror;
         self.stands_for = endpoint.stands_for.clone();
+        self.is_lax = endpoint.insecure;
         self
     }
 

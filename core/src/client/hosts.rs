@@ -117,14 +117,13 @@ struct Health {
 /// Every host and registry of one client.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    endpoints: BTreeMap<String, Endpoint>,
+    /// By registry, and whether the user's rules call insecure what is asked for there.
+    endpoints: BTreeMap<(String, bool), Endpoint>,
     health: BTreeMap<Origin, Health>,
     rounds: u32,
     blobs: u32,
     /// A place came free.
     is_news: bool,
-    /// Registries that the user's rules call insecure for something that was asked for.
-    lax: BTreeSet<String>,
     /// Registries that stand for others: what is set for the registry that the user named is not for them.
     stand_ins: BTreeSet<String>,
     /// Mirrors that nobody answers at.
@@ -137,20 +136,26 @@ impl Hosts {
         core::mem::take(&mut self.is_news)
     }
 
-    /// How this registry is reached.
-    pub(super) fn endpoint(&mut self, registry: &str, config: &Config) -> Result<&mut Endpoint> {
-        if !self.endpoints.contains_key(registry) {
+    /// How this registry is reached, for what the user's rules call insecure or do not.
+    pub(super) fn endpoint(
+        &mut self,
+        registry: &str,
+        is_lax: bool,
+        config: &Config,
+    ) -> Result<&mut Endpoint> {
+        let key = (registry.to_string(), is_lax);
+        if !self.endpoints.contains_key(&key) {
             let plain = RegistrySettings::default();
             let default = if self.stand_ins.contains(registry) { &plain } else { &config.default_registry };
             let transport = match config.registries.get(registry).unwrap_or(default).transport {
-                Transport::Auto if self.lax.contains(registry) => Transport::Insecure,
+                Transport::Auto if is_lax => Transport::Insecure,
                 transport => transport,
             };
             let endpoint = Endpoint::new(registry, transport)?;
-            self.endpoints.insert(registry.to_string(), endpoint);
+            self.endpoints.insert(key.clone(), endpoint);
         }
         // The entry is there: the default is never made.
-        Ok(self.endpoints.entry(registry.to_string()).or_insert_with(|| Endpoint {
+        Ok(self.endpoints.entry(key).or_insert_with(|| Endpoint {
             authority: registry.to_string(),
             scheme: Scheme::Https,
             tls: Tls::Verify,
@@ -162,19 +167,10 @@ impl Hosts {
     /// Takes in where the rules say that an image is to be had.
     pub(super) fn note(&mut self, endpoints: &[registries::Endpoint]) {
         for endpoint in endpoints {
-            if endpoint.insecure {
-                self.relax(&endpoint.registry);
-            }
-            if endpoint.stands_for.is_some() && !self.endpoints.contains_key(&endpoint.registry) {
+            let is_known = self.endpoints.keys().any(|(registry, _)| *registry == endpoint.registry);
+            if endpoint.stands_for.is_some() && !is_known {
                 self.stand_ins.insert(endpoint.registry.clone());
             }
-        }
-    }
-
-    /// The rules call this registry insecure.
-    pub(super) fn relax(&mut self, registry: &str) {
-        if self.lax.insert(registry.to_string()) {
-            self.endpoints.remove(registry);
         }
     }
 
@@ -209,8 +205,8 @@ impl Hosts {
     }
 
     /// The registry answered by `scheme`, or a later request to it would. Says whether that is news.
-    pub(super) fn answered(&mut self, registry: &str, origin: &Origin) -> bool {
-        let Some(endpoint) = self.endpoints.get_mut(registry) else { return false };
+    pub(super) fn answered(&mut self, registry: &str, is_lax: bool, origin: &Origin) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(&(registry.to_string(), is_lax)) else { return false };
         let is_news = !endpoint.settled && endpoint.scheme == origin.scheme();
         if is_news {
             endpoint.settled = true;
@@ -219,8 +215,8 @@ impl Hosts {
     }
 
     /// A request by `scheme` met nobody who speaks it: whether another is to be sent by the scheme that is now set.
-    pub(super) fn fall_back(&mut self, registry: &str, scheme: Scheme) -> bool {
-        let Some(endpoint) = self.endpoints.get_mut(registry) else { return false };
+    pub(super) fn fall_back(&mut self, registry: &str, is_lax: bool, scheme: Scheme) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(&(registry.to_string(), is_lax)) else { return false };
         if endpoint.scheme != scheme {
             return true;
         }
@@ -233,8 +229,8 @@ impl Hosts {
 
     /// How far certificates are checked at this origin: only on an insecure registry's own host are they not (its token
     /// server or blob store beside it is as insecure).
-    pub(super) fn tls(&self, registry: &str, origin: &Origin) -> Tls {
-        match self.endpoints.get(registry) {
+    pub(super) fn tls(&self, registry: &str, is_lax: bool, origin: &Origin) -> Tls {
+        match self.endpoints.get(&(registry.to_string(), is_lax)) {
             Some(endpoint) if endpoint.url("/").is_ok_and(|url| url.host() == origin.host()) => endpoint.tls,
             _ => Tls::Verify,
         }

@@ -17,6 +17,8 @@ pub struct PullOptions {
     pub accept: Vec<MediaType>,
     /// Whether layers that may not be distributed (foreign layers) are fetched by their `urls`.
     pub foreign_layers: bool,
+    /// Whether the registry itself is asked, whatever mirrors the user's rules name: for who changes there what was pulled.
+    pub past_mirrors: bool,
 }
 
 impl Default for PullOptions {
@@ -26,6 +28,7 @@ impl Default for PullOptions {
             depth: Depth::Layers,
             accept: Vec::new(),
             foreign_layers: true,
+            past_mirrors: false,
         }
     }
 }

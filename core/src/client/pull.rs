@@ -116,21 +116,34 @@ impl Client {
         }
     }
 
-    /// Asks the user's rules where it is to be had.
-    fn find_endpoints(&mut self, job: JobId) {
-        let Some(pull) = self.pull_of(job) else { return };
-        let reference = pull.reference.clone();
-        let endpoints = match self.config.sources.endpoints(&reference) {
+    /// Asks the user's rules where an image is to be had.
+    pub(super) fn endpoints_of(&mut self, reference: &Reference) -> Result<VecDeque<Endpoint>> {
+        let endpoints = match self.config.sources.endpoints(reference) {
             Ok(endpoints) => endpoints,
             // What is here may be used all the same; who asks over the network is refused (`Client::start`).
             Err(error) if matches!(error.kind(), ErrorKind::RegistryBlocked { .. }) => {
-                [Endpoint::named(&reference)].to_vec()
+                [Endpoint::named(reference)].to_vec()
             }
-            Err(error) => return self.fail(job, error),
+            Err(error) => return Err(error),
         };
         self.hosts.note(&endpoints);
-        if let Some(pull) = self.pull_of(job) {
-            pull.endpoints = endpoints.into();
+        Ok(endpoints.into())
+    }
+
+    fn find_endpoints(&mut self, job: JobId) {
+        let Some(pull) = self.pull_of(job) else { return };
+        let reference = pull.reference.clone();
+        let endpoints = match pull.options.past_mirrors {
+            true => Ok(VecDeque::from([Endpoint::named(&reference)])),
+            false => self.endpoints_of(&reference),
+        };
+        match endpoints {
+            Ok(endpoints) => {
+                if let Some(pull) = self.pull_of(job) {
+                    pull.endpoints = endpoints;
+                }
+            }
+            Err(error) => self.fail(job, error),
         }
     }
 
@@ -326,16 +339,9 @@ impl Client {
             // Embedded: its digest and size were checked when it was read.
             return self.embedded(job, descriptor.clone(), data, wanted);
         }
-        let mut sources = VecDeque::new();
+        let mut sources = sources(&pull.endpoints, &pull.reference, manifest);
         let home = pull.endpoints.back().cloned().unwrap_or_else(|| Endpoint::named(&pull.reference));
-        for endpoint in pull.endpoints.iter().filter(|endpoint| endpoint.file.is_some()) {
-            sources.push_back(Source::Endpoint { endpoint: endpoint.clone(), manifest });
-        }
-        let Endpoint { registry, repository, file, .. } = home;
-        if file.is_none() {
-            let (registry, repository) = (registry.clone(), repository.clone());
-            sources.push_back(Source::Registry { registry, repository, manifest });
-        }
+        let Endpoint { registry, repository, .. } = home;
         if let Some(tag) = tag {
             sources.push_back(Source::Tag { registry: registry.clone(), repository, tag });
         }
@@ -579,6 +585,25 @@ impl Client {
         let images = core::mem::take(&mut pull.images).into_values().collect();
         let pulled = Pulled { top, images, received: pull.received };
         self.finish(job, Ok(Outcome::Pulled(pulled)));
+    }
+}
+
+/// The places where a blob or a manifest is asked for under its digest, in order.
+pub(super) fn sources(
+    endpoints: &VecDeque<Endpoint>,
+    reference: &Reference,
+    manifest: bool,
+) -> VecDeque<Source> {
+    let place = |endpoint: &Endpoint| match endpoint.file {
+        Some(_) => Source::Endpoint { endpoint: endpoint.clone(), manifest },
+        None => {
+            let (registry, repository) = (endpoint.registry.clone(), endpoint.repository.clone());
+            Source::Registry { registry, repository, manifest }
+        }
+    };
+    match endpoints.is_empty() {
+        true => [place(&Endpoint::named(reference))].into(),
+        false => endpoints.iter().map(place).collect(),
     }
 }
 

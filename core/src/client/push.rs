@@ -20,6 +20,7 @@ use crate::http::{Head, Method, Scope, Url};
 use crate::image::{Descriptor, Document, View};
 use crate::media_type::MediaType;
 use crate::reference::Reference;
+use crate::registries::Endpoint;
 
 /// What an exchange of a push is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub(super) struct Push {
     pub(super) options: PushOptions,
     /// Where documents and blobs are fetched from; `None` where the host has them.
     from: Option<Reference>,
+    /// Where the user's rules say that it is to be had, in order.
+    endpoints: VecDeque<Endpoint>,
     top: Descriptor,
     pub(super) papers: Vec<Paper>,
     paper_names: BTreeMap<Digest, usize>,
@@ -121,6 +124,7 @@ impl Push {
         Push {
             to: to.clone(),
             from: from.cloned(),
+            endpoints: VecDeque::new(),
             top: top.clone(),
             options,
             papers: Vec::new(),
@@ -138,6 +142,11 @@ impl Push {
             sent: 0,
             sent_bytes: 0,
         }
+    }
+
+    /// Where something of the source is asked for: as a pull does it.
+    fn sources(&self, from: &Reference, manifest: bool) -> VecDeque<Source> {
+        super::pull::sources(&self.endpoints, from, manifest)
     }
 
     /// Whether bytes that go up come from another registry.
@@ -173,6 +182,16 @@ impl Client {
 
     /// The first step of a push.
     pub(super) fn begin_push(&mut self, job: JobId) {
+        if let Some(from) = self.push_of(job).and_then(|push| push.from.clone()) {
+            match self.endpoints_of(&from) {
+                Ok(endpoints) => {
+                    if let Some(push) = self.push_of(job) {
+                        push.endpoints = endpoints;
+                    }
+                }
+                Err(error) => return self.fail(job, error),
+            }
+        }
         let Some(push) = self.push_of(job) else { return };
         if let Some(digest) = push.to.digest().copied()
             && digest != push.top.digest
@@ -219,41 +238,31 @@ impl Client {
         if let Some(data) = descriptor.data.clone() {
             return self.paper_read(job, at, &data, descriptor.media_type.as_str());
         }
-        let source = push.from.as_ref().map(|from| Source::Registry {
-            registry: from.host().to_string(),
-            repository: from.repository().to_string(),
-            manifest: true,
-        });
-        let id = self.ask_for(job, descriptor, true, source);
+        let sources = push.from.as_ref().map(|from| push.sources(from, true)).unwrap_or_default();
+        let id = self.ask_for(job, descriptor, sources);
         if let Some(push) = self.push_of(job) {
             push.wants.insert(id, at);
         }
     }
 
-    /// Asks the host for content, or joins those who have.
-    fn ask_for(
-        &mut self,
-        job: JobId,
-        descriptor: &Descriptor,
-        document: bool,
-        source: Option<Source>,
-    ) -> BlobId {
-        let name = (descriptor.digest, document, document);
+    /// Asks the host for a document, or joins those who have.
+    fn ask_for(&mut self, job: JobId, descriptor: &Descriptor, sources: VecDeque<Source>) -> BlobId {
+        let name = (descriptor.digest, true, true);
         if let Some(id) = self.names.get(&name).copied() {
             if let Some(blob) = self.blobs.get_mut(&id) {
                 if !blob.jobs.contains(&job) {
                     blob.jobs.push(job);
                 }
-                blob.offer(source);
+                blob.offer(sources);
             }
             return id;
         }
         let id = self.name_blob();
-        let mut blob = Blob::new(descriptor.clone(), document, document, source.into_iter().collect());
+        let mut blob = Blob::new(descriptor.clone(), true, true, sources);
         blob.jobs.push(job);
         self.names.insert(name, id);
         self.blobs.insert(id, blob);
-        self.event(Event::Need { job, blob: id, descriptor: descriptor.clone(), document });
+        self.event(Event::Need { job, blob: id, descriptor: descriptor.clone(), document: true });
         id
     }
 
@@ -476,14 +485,16 @@ impl Client {
         if descriptor.data.is_some() {
             return;
         }
-        let (registry, repository) = (from.host().to_string(), from.repository().to_string());
-        let source = Source::Registry { registry, repository, manifest: false };
-        let id = self.ask_for(job, &descriptor, false, Some(source));
-        if let Some(blob) = self.blobs.get_mut(&id) {
-            for url in descriptor.urls.iter().take(super::blob::MOST_URLS) {
-                blob.offer([Source::Url { registry: from.host().to_string(), url: url.clone() }]);
-            }
+        // A blob of its own, which no other job joins: what goes on is not kept for others.
+        let id = self.name_blob();
+        let sources = self.push_of(job).map(|push| push.sources(&from, false)).unwrap_or_default();
+        let mut blob = Blob::new(descriptor.clone(), false, false, sources);
+        blob.jobs.push(job);
+        for url in descriptor.urls.iter().take(super::blob::MOST_URLS) {
+            blob.offer([Source::Url { registry: from.host().to_string(), url: url.clone() }]);
         }
+        self.blobs.insert(id, blob);
+        self.event(Event::Need { job, blob: id, descriptor, document: false });
         if let Some(upload) = self.push_of(job).and_then(|push| push.uploads.get_mut(at)) {
             upload.offered = true;
             upload.blob = id;

@@ -120,9 +120,8 @@ impl Client {
 /// The tag under which the referrers of a digest are kept where the registry has no list of them (distribution-spec,
 /// "Referrers Tag Schema").
 pub(super) fn referrers_tag(digest: &Digest) -> String {
-    let tag = format!("{}-{}", digest.algorithm().name(), digest.hex());
-    // A tag has 128 characters at most.
-    tag.chars().take(128).collect()
+    let reference: String = digest.hex().chars().take(64).collect();
+    format!("{}-{reference}", digest.algorithm().name())
 }
 
 /// Reads what a list of referrers or its tag holds.

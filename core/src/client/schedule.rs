@@ -29,15 +29,10 @@ enum Started {
 
 impl Client {
     /// Keeps an exchange and puts it into the queue.
-    pub(super) fn launch(&mut self, exchange: Exchange) -> Key {
-        if matches!(exchange.target, Target::Registry(_))
-            && !exchange.is_mirror
-            && exchange.stands_for.is_none()
-        {
+    pub(super) fn launch(&mut self, mut exchange: Exchange) -> Key {
+        if !exchange.is_mirror && exchange.stands_for.is_none() {
             let repository = exchange.repository.as_deref().unwrap_or_default();
-            if self.config.sources.is_insecure(&exchange.registry, repository) {
-                self.hosts.relax(&exchange.registry);
-            }
+            exchange.is_lax |= self.config.sources.is_insecure(&exchange.registry, repository);
         }
         let key = Key(self.next_key);
         self.next_key += 1;
@@ -209,7 +204,9 @@ impl Client {
         }
         match &exchange.target {
             Target::Named(url) => Ok(url.clone()),
-            Target::Registry(target) => self.hosts.endpoint(&exchange.registry, &self.config)?.url(target),
+            Target::Registry(target) => {
+                self.hosts.endpoint(&exchange.registry, exchange.is_lax, &self.config)?.url(target)
+            }
         }
     }
 
@@ -221,14 +218,16 @@ impl Client {
         if !self.hosts.may_start(url.origin(), class, self.now, &self.config) {
             return Ok(Started::Stays);
         }
-        let registry = exchange.registry.clone();
-        let home = self.hosts.endpoint(&registry, &self.config)?.url("/")?;
+        let (registry, is_lax) = (exchange.registry.clone(), exchange.is_lax);
+        let home = self.hosts.endpoint(&registry, is_lax, &self.config)?.url("/")?;
         let is_at_home = url.origin() == home.origin();
         let Some(exchange) = self.exchanges.get(&key) else { return Ok(Started::Left) };
         let mut sent = Sent::Nothing;
         let mut headers = exchange.headers.clone();
-        if matches!(exchange.target, Target::Registry(_)) {
+        if is_at_home || exchange.trail.is_empty() && matches!(exchange.target, Target::Registry(_)) {
             self.config.sources.permits(&registry, exchange.repository.as_deref().unwrap_or_default())?;
+        } else {
+            self.config.sources.permits(&authority(&url), repository_of(&url))?;
         }
         if is_at_home && matches!(exchange.target, Target::Registry(_)) {
             let stands_for = exchange.stands_for.clone();
@@ -252,7 +251,7 @@ impl Client {
                         return Ok(Started::Left);
                     }
                     let rank = self.exchanges.get(&key).map_or((0, 0), |exchange| exchange.rank);
-                    let wanted = Wanted { registry, account, scopes, rank };
+                    let wanted = Wanted { registry, account, scopes, rank, is_lax };
                     let (id, fetch) =
                         self.fetch_token(wanted, &realm, service.as_deref(), credentials.as_ref(), false);
                     self.lock(key, Lock::Token(id));
@@ -289,7 +288,7 @@ impl Client {
             headers.set("range", range.to_string());
         }
         let reach = reach(&home, &url);
-        let tls = self.hosts.tls(&registry, url.origin());
+        let tls = self.hosts.tls(&registry, is_lax, url.origin());
         self.park(key);
         let id = ExchangeId(self.next_exchange);
         let now = self.now;
@@ -339,6 +338,7 @@ impl Client {
         let mut exchange =
             Exchange::new(Owner::Token(id), &wanted.registry, Target::Named(realm.clone()), Class::Token);
         exchange.rank = wanted.rank;
+        exchange.is_lax = wanted.is_lax;
         exchange.what = format!("the token server of {}", wanted.registry);
         exchange.headers.set("accept", "application/json");
         exchange.with_credentials = credentials.is_some();
@@ -373,7 +373,7 @@ impl Client {
     /// # Errors
     /// `forbidden_target`
     pub(super) fn allow(&mut self, registry: &str, from: &Url, to: &Url, whose: &str) -> Result<()> {
-        let home = self.hosts.endpoint(registry, &self.config)?.url("/")?;
+        let home = self.hosts.endpoint(registry, false, &self.config)?.url("/")?;
         let forbidden = |reason: String| {
             Err(Error::from(ErrorKind::ForbiddenTarget { target: to.origin().to_string(), reason }))
         };
@@ -409,6 +409,23 @@ pub(super) struct Wanted {
     pub(super) account: String,
     pub(super) scopes: alloc::vec::Vec<crate::http::Scope>,
     pub(super) rank: (u64, u64),
+    /// See [`Exchange::is_lax`].
+    pub(super) is_lax: bool,
+}
+
+/// `host` or `host:port`, as rules and references name a registry.
+fn authority(url: &Url) -> String {
+    let origin = url.origin().to_string();
+    origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority).to_string()
+}
+
+/// The repository that a place in a registry's API is in, as far as one can see it.
+fn repository_of(url: &Url) -> &str {
+    let path = url.path().strip_prefix("/v2/").unwrap_or_default();
+    path.rfind("/blobs/")
+        .or_else(|| path.rfind("/manifests/"))
+        .and_then(|at| path.get(..at))
+        .unwrap_or_default()
 }
 
 fn same_origin_as_target(exchange: Option<&Exchange>, url: &Url) -> bool {

@@ -168,6 +168,7 @@ impl Client {
                 credentials: Some(credentials @ Credentials::RefreshToken(_)),
             } = authorization
             {
+                let is_lax = self.exchanges.get(&key).is_some_and(|exchange| exchange.is_lax);
                 self.drop_silently(key);
                 let Some(pending) = self.auth.pending.remove(&id) else { return };
                 let waiting = self.locked(Lock::Token(id));
@@ -177,7 +178,7 @@ impl Client {
                     .map(|exchange| exchange.rank)
                     .min()
                     .unwrap_or((0, 0));
-                let wanted = Wanted { registry, account, scopes: pending.scopes, rank };
+                let wanted = Wanted { registry, account, scopes: pending.scopes, rank, is_lax };
                 let (next, _) =
                     self.fetch_token(wanted, &realm, service.as_deref(), Some(&credentials), true);
                 for key in waiting {

@@ -70,10 +70,14 @@ pub(super) struct Upload {
     /// Whether it is sent in chunks: one broke off, or the host wants it so.
     chunked: bool,
     sessions: u32,
-    /// Chunks in a row that the registry refused for where they begin.
+    /// Chunks of this session that the registry refused for where they begin.
     disorders: u32,
     /// Where the last of them began, until its status is known.
     refused_from: Option<u64>,
+    /// Bytes of this session that the registry has said it has.
+    acknowledged: u64,
+    /// The registry takes no request as large as the blob.
+    too_large: bool,
     /// Something went wrong in this session: what the registry has of it may be other than it says (`0-0` is no byte or
     /// one).
     broke: bool,
@@ -94,6 +98,8 @@ impl Upload {
             sessions: 0,
             disorders: 0,
             refused_from: None,
+            acknowledged: 0,
+            too_large: false,
             broke: false,
         }
     }
@@ -125,7 +131,7 @@ impl Client {
     /// The first step of an upload, or the next one if it cannot be taken from elsewhere.
     pub(super) fn begin_upload(&mut self, job: JobId, at: usize) {
         let Some(push) = self.push_of(job) else { return };
-        let force = push.options.force;
+        let force = push.options.force && !push.options.dry_run;
         let Some(upload) = push.uploads.get_mut(at) else { return };
         if upload.step != Step::Waiting {
             return;
@@ -138,7 +144,7 @@ impl Client {
     fn upload_step(&mut self, job: JobId, at: usize, step: &Step, after: Option<Key>) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
-        let relays = push.relays();
+        let (relays, mounts) = (push.relays(), !push.options.force);
         let Some(upload) = push.uploads.get_mut(at) else { return };
         let (digest, size) = (upload.descriptor.digest, upload.descriptor.size);
         let uploads = format!("/v2/{repository}/blobs/uploads/");
@@ -160,6 +166,12 @@ impl Client {
                 class = Class::Blob;
                 let target = format!("{uploads}?digest={encoded}");
                 (Method::Post, Target::Registry(target), upload.body(0, size))
+            }
+            // Who has it in some repository may give it from there (distribution-spec, "Mounting a blob from another
+            // repository", without `from`), and else opens an upload all the same.
+            Step::Open { single: false } if mounts => {
+                let target = format!("{uploads}?mount={encoded}");
+                (Method::Post, Target::Registry(target), RequestBody::Empty)
             }
             Step::Open { single: false } => (Method::Post, Target::Registry(uploads), RequestBody::Empty),
             Step::Status => {
@@ -234,7 +246,7 @@ impl Client {
     /// Where an upload goes on: at the registry, who is told who we are, or at a place that it named. Behind a proxy a
     /// registry often does not know its own scheme and port.
     fn at_registry(&mut self, registry: &str, url: Url) -> Target {
-        let home = self.hosts.endpoint(registry, &self.config).and_then(|endpoint| endpoint.url("/"));
+        let home = self.hosts.endpoint(registry, false, &self.config).and_then(|endpoint| endpoint.url("/"));
         match home {
             Ok(home) if home.host() == url.host() => Target::Registry(url.target()),
             _ => Target::Named(url),
@@ -253,6 +265,7 @@ impl Client {
             (Step::Check, None) => self.placed(job, at, key, Placed::Present),
             (Step::Mount(_), None) if is_made => self.placed(job, at, key, Placed::Mounted),
             (Step::Open { single: true }, None) if is_made => self.placed(job, at, key, Placed::Sent),
+            (Step::Open { single: false }, None) if is_made => self.placed(job, at, key, Placed::Mounted),
             (Step::Send { last: true, .. }, Some(actual)) => {
                 self.park(key);
                 let error = Error::from(ErrorKind::DigestMismatch { expected: digest, actual });
@@ -279,15 +292,19 @@ impl Client {
                 if refused == Some(received) {
                     return self.reopen(job, at, key);
                 }
+                self.acknowledge(job, at, key, received);
                 self.send_rest(job, at, key, received, true);
             }
             (Step::Send { from, to, last: false }, _) => {
                 self.note_place(job, at, url, head);
-                if let Some(upload) = self.upload(job, at) {
-                    upload.disorders = 0;
-                }
-                // What it has says the registry; where it says nothing, it has what was sent.
-                let received = received(head).unwrap_or(to);
+                // What it has says the registry; where it says nothing, it has what was sent. `0-0` is how one byte looks,
+                // and none.
+                let received = match received(head) {
+                    Some(0) if from == 0 && to == 1 => 1,
+                    Some(received) => received,
+                    None => to,
+                };
+                self.acknowledge(job, at, key, received);
                 if received <= from && to > from {
                     let error = at_url(protocol(url, "a chunk that it took and does not have").into(), url);
                     self.retry(key, error, None);
@@ -296,6 +313,17 @@ impl Client {
                 }
             }
             (Step::Waiting | Step::Done, _) => self.drop_silently(key),
+        }
+    }
+
+    /// The registry has said how much it has: whoever gets on may fail as often again.
+    fn acknowledge(&mut self, job: JobId, at: usize, key: Key, received: u64) {
+        let Some(upload) = self.upload(job, at) else { return };
+        if received > upload.acknowledged {
+            upload.acknowledged = received;
+            if let Some(exchange) = self.exchanges.get_mut(&key) {
+                exchange.failures = 0;
+            }
         }
     }
 
@@ -374,7 +402,8 @@ impl Client {
         let step = if !upload.chunked && received == 0 {
             Step::Send { from: 0, to: size, last: true }
         } else {
-            let len = chunk.unwrap_or(CHUNK.max(size)).max(upload.chunk_min).max(1);
+            let most = if upload.too_large { CHUNK } else { CHUNK.max(size) };
+            let len = chunk.unwrap_or(most).max(upload.chunk_min).max(1);
             let to = size.min(received.saturating_add(len));
             // The last bytes may come with the end, but not every registry takes them there.
             Step::Send { from: received, to, last: received == size }
@@ -387,6 +416,8 @@ impl Client {
         let Some(upload) = self.upload(job, at) else { return };
         upload.place = None;
         upload.broke = false;
+        upload.disorders = 0;
+        upload.acknowledged = 0;
         if upload.sessions >= MOST_SESSIONS {
             let digest = upload.descriptor.digest;
             let Some(url) = self.exchanges.get(&key).and_then(|exchange| match &exchange.target {
@@ -427,14 +458,16 @@ impl Client {
                 upload.refused_from = Some(*from);
                 upload.disorders += 1;
                 if upload.disorders > MOST_SESSIONS {
-                    return false;
+                    self.reopen(job, at, key);
+                    return true;
                 }
                 self.upload_step(job, at, &Step::Status, Some(key));
                 true
             }
             // Too much at once: in chunks then.
-            (Step::Send { last: true, from: 0, .. }, 413) if !upload.chunked => {
+            (Step::Send { .. }, 413) if !upload.too_large => {
                 upload.chunked = true;
+                upload.too_large = true;
                 self.reopen(job, at, key);
                 true
             }
@@ -448,7 +481,15 @@ impl Client {
         match &upload.step {
             // Not every registry mounts, and not for everybody.
             Step::Mount(_) if error.code() != "cancelled" => {
+                if let Some(exchange) = self.exchanges.get_mut(&key) {
+                    exchange.failures = 0;
+                }
                 self.not_there(job, at, key);
+                true
+            }
+            // Not every one says how far an upload has come.
+            Step::Status if error.code() != "cancelled" => {
+                self.reopen(job, at, key);
                 true
             }
             Step::Send { last: true, .. }
@@ -513,7 +554,12 @@ impl Client {
                 push.sent_bytes = push.sent_bytes.saturating_add(descriptor.size);
             }
         }
+        let relays = push.relays();
         self.event(Event::Placed { job, blob, descriptor, how });
+        if relays && how != Placed::Sent {
+            // It came there by another way: what is fetched of it goes nowhere.
+            self.drop_blob(blob);
+        }
         self.upload_done(job, at);
     }
 }

@@ -161,7 +161,9 @@ fn descriptor(
         changed |= annotations(&mut object, |_| true, swaps)?;
     }
     if let Some(format) = format {
-        let new = converted(&media_type, format)?;
+        // Of a document the type is what it says itself: it changes with the document.
+        let is_document = media_type.is_manifest() || media_type.is_index();
+        let new = if is_document { media_type.clone() } else { converted(&media_type, format)? };
         if new != media_type {
             changed = true;
             object.set_early("mediaType", text(&new)?);

@@ -46,7 +46,7 @@ pub(super) fn copy(
             };
             let one = rework(origin, Made::from(made), &run.wishes, run.console)?;
             let top = one.top.clone();
-            let done = run.deliver(from, to, &one, &top, tag.as_deref())?;
+            let done = run.deliver(from, to, &one, &top, tag.as_deref(), false)?;
             report.add(&done);
             report.referrers += 1;
             subjects.push_back(top.digest);

@@ -98,21 +98,35 @@ pub(super) struct Creds<'a> {
     pub(super) target: Option<&'a str>,
 }
 
-/// Credentials by registry: what one end is told the other never hears.
+/// Credentials by registry: what one end is told nobody else hears.
 struct Both {
     source: (String, Search),
-    target: Search,
+    target: (String, Search),
     console: Console,
 }
 
-impl CredentialSource for Both {
-    fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
-        let search = if registry == self.source.0 { &self.source.1 } else { &self.target };
+impl Both {
+    fn ask(&self, search: &Search, registry: &str, repository: Option<&str>) -> Option<Credentials> {
         let finding = search.find(registry, repository);
         for (place, reason) in finding.broken() {
             self.console.warn(&format!("credentials from {place}: {reason}"));
         }
         finding.credentials
+    }
+}
+
+impl CredentialSource for Both {
+    fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        let ends = [&self.source, &self.target];
+        match ends.into_iter().find(|(host, _)| host == registry) {
+            Some((_, search)) => self.ask(search, registry, repository),
+            None => self.find_for_stand_in(registry, repository),
+        }
+    }
+
+    fn find_for_stand_in(&self, registry: &str, repository: Option<&str>) -> Option<Credentials> {
+        let search = Search { given: None, ..self.target.1.clone() };
+        self.ask(&search, registry, repository)
     }
 }
 
@@ -155,7 +169,10 @@ pub(super) fn open<'c>(
                     from.host().to_owned(),
                     auth::search(of_source.or(network.creds.as_deref()), authfile),
                 ),
-                target: auth::search(creds.target.or(network.creds.as_deref()), authfile),
+                target: (
+                    to.host().to_owned(),
+                    auth::search(creds.target.or(network.creds.as_deref()), authfile),
+                ),
                 console: console.clone(),
             };
             let (passing, folder) = open::passing_driver(network, Arc::new(both), console)?;
@@ -176,7 +193,7 @@ pub(super) fn open<'c>(
                 driver = Some(passing);
                 folders.push(folder);
                 (from, probe(&to))
-            } else if is_layout(&to) {
+            } else if is_layout(&to) && wishes.compress.is_none() && wishes.format.is_none() {
                 let store = Store::open(Path::new(&to.path))?;
                 driver = Some(open::driver_on(arguments, store.clone(), console)?);
                 (from, To::Layout(store, to.reference.clone()))

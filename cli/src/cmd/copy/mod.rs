@@ -181,7 +181,11 @@ impl Run<'_> {
 
     /// One image, and all is done.
     fn single(&mut self, from: &From, to: &To) -> Result<()> {
-        let report = self.image(from, to)?;
+        let report = self.image(from, to).inspect_err(|_| {
+            if let To::Layout(store, _) = to {
+                store.leave_layout();
+            }
+        })?;
         self.finish(to)?;
         self.tell(from, to, &report)
     }
@@ -205,7 +209,7 @@ impl Run<'_> {
         let (made, origin) = self.take(from, self.depth(to)).map_err(place)?;
         let reworked = rework::rework(origin, made, &self.wishes, self.console).map_err(place)?;
         let top = reworked.top.clone();
-        let mut report = self.deliver(from, to, &reworked, &top, to.name())?;
+        let mut report = self.deliver(from, to, &reworked, &top, to.name(), true)?;
         if self.wishes.referrers {
             companions::copy(self, from, to, &reworked, &mut report)?;
         }
@@ -215,7 +219,7 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Has one document and all below it at the other end.
+    /// Has one document and all below it at the other end: the image that is copied, or something that refers to it.
     fn deliver(
         &mut self,
         from: &From,
@@ -223,13 +227,13 @@ impl Run<'_> {
         reworked: &Reworked,
         top: &Descriptor,
         name: Option<&str>,
+        is_image: bool,
     ) -> Result<Report> {
         match to {
             To::Registry(reference) => {
-                let to = at(reference, name, top)?;
-                let is_top = name.is_some() && name == reference.tag();
+                let to = at(reference, name, top, is_image)?;
                 let options = PushOptions {
-                    tags: if is_top { self.wishes.tags.clone() } else { Vec::new() },
+                    tags: if is_image { self.wishes.tags.clone() } else { Vec::new() },
                     chunk: self.wishes.chunk,
                     dry_run: self.wishes.dry_run,
                     remade: reworked.is_made(),
@@ -331,9 +335,11 @@ impl Run<'_> {
     }
 }
 
-/// The name of something in the repository of this reference: a tag, or its digest alone.
-fn at(reference: &Reference, name: Option<&str>, top: &Descriptor) -> Result<Reference> {
+/// The name of something in the repository of this reference: of the image the one that was asked for, digest and all; of what
+/// refers to it a tag, or its digest alone.
+fn at(reference: &Reference, name: Option<&str>, top: &Descriptor, is_image: bool) -> Result<Reference> {
     match name {
+        _ if is_image && reference.digest().is_some() => Ok(reference.clone()),
         Some(tag) => reference.with_tag(tag),
         None => Ok(Reference::new(reference.host(), reference.repository())?.with_digest(top.digest)),
     }

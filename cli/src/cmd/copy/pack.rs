@@ -14,7 +14,9 @@ use crate::at;
 use crate::blob_file::BlobFile;
 use crate::codec::{NativeCodecs, NativeHashes};
 use crate::console::Console;
+use crate::drive::Cancel;
 use crate::fault::io_error;
+use crate::layers::default_temp_dir;
 
 /// Bytes that are read, decoded and packed at once.
 const PIECE: usize = 256 << 10;
@@ -43,12 +45,15 @@ pub(super) fn pack(
     format: Format,
     level: Option<i32>,
     console: &Console,
+    cancel: &Cancel,
 ) -> Result<(Digest, NamedTempFile)> {
     let codecs = NativeCodecs;
     let mut encoder = codecs.encoder(format, level)?;
     let mut decoder = Decoder::new(&codecs, None, &Limits::default());
     let mut verifier = Verifier::new(&NativeHashes, layer.digest, Some(layer.size));
-    let mut file = NamedTempFile::new().map_err(|error| io_error("packing a layer", None, &error))?;
+    let dir = default_temp_dir();
+    let mut file =
+        NamedTempFile::new_in(&dir).map_err(|error| io_error("packing a layer", Some(&dir), &error))?;
     let mut hasher = Hasher::new(&NativeHashes, layer.digest.algorithm());
     let reading = |error: &std::io::Error| io_error("reading a layer", Some(&blob.path), error);
     let opened = blob.open().map_err(|error| reading(&error))?;
@@ -61,6 +66,9 @@ pub(super) fn pack(
     };
     let mut position = 0;
     while position < blob.len {
+        if cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled {}.into());
+        }
         let wanted = PIECE.min(usize::try_from(blob.len - position).unwrap_or(PIECE));
         at::read_exact(&opened, &mut input[..wanted], blob.offset + position)
             .map_err(|error| reading(&error))?;

@@ -208,7 +208,8 @@ impl Work<'_> {
                     let what = format!("{} in {}", layer.digest, self.overlay.name());
                     return Err(ErrorKind::NotFound { what, detail: None }.into());
                 };
-                let (digest, file) = pack::pack(layer, &blob, format, level, self.console)?;
+                let (digest, file) =
+                    pack::pack(layer, &blob, format, level, self.console, &self.wishes.cancel)?;
                 let blob = BlobFile::whole(file.path())
                     .map_err(|error| crate::fault::io_error("packing a layer", Some(file.path()), &error))?;
                 let size = blob.len;

@@ -1,11 +1,14 @@
 //! `copy --sync`: all tags of a repository.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wharfie_core::Reference;
 use wharfie_core::client::ListOptions;
 use wharfie_core::copy::subject_of_tag;
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::merge::Pattern;
+use wharfie_core::source::Transport;
 
 use super::Run;
 use super::ends::{From, To};
@@ -38,18 +41,15 @@ pub(super) fn run(run: &mut Run<'_>, from: &From, to: &To, patterns: &[Pattern])
         return Err(ErrorKind::NotFound { what, detail: None }.into());
     }
     let mut failure = None;
-    for tag in tags {
+    for (tag, name) in names(from, to, tags)? {
         let one = match from {
             From::Registry(reference) => From::Registry(reference.with_tag(&tag)?),
             From::Local(origin, _) => From::Local(Arc::clone(origin), Some(tag.clone())),
         };
-        // A name on this machine may be a whole reference: its tag is what a registry is told.
-        let name = match to {
-            To::Registry(_) => tag.rsplit_once(':').map_or(tag.as_str(), |(_, tag)| tag),
-            _ => tag.as_str(),
-        };
-        let there = to.named(name)?;
-        let done = run.image(&one, &there).and_then(|report| run.tell(&one, &there, &report));
+        let done = to.named(&name).and_then(|there| {
+            let report = run.image(&one, &there)?;
+            run.tell(&one, &there, &report)
+        });
         match done {
             Ok(()) => {}
             Err(error) if matches!(error.code(), "cancelled" | "no_space") => return Err(error),
@@ -64,4 +64,38 @@ pub(super) fn run(run: &mut Run<'_>, from: &From, to: &To, patterns: &[Pattern])
     }
     run.finish(to)?;
     failure.map_or(Ok(()), Err)
+}
+
+/// What each image is called there. Two that would come to one name are refused before the first is copied.
+fn names(from: &From, to: &To, tags: Vec<String>) -> Result<Vec<(String, String)>> {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut names = Vec::with_capacity(tags.len());
+    for tag in tags {
+        let name = match (from, to) {
+            // A name on this machine may be a whole reference: its tag is what a registry is told.
+            (From::Local(..), To::Registry(_)) => match tag.parse::<Reference>() {
+                Ok(reference) if tag.contains([':', '/']) => {
+                    reference.or_latest().tag().unwrap_or_default().to_owned()
+                }
+                _ => tag.clone(),
+            },
+            // Docker's archives have references.
+            (From::Registry(reference), To::Place(local)) if local.transport == Transport::DockerArchive => {
+                reference.with_tag(&tag)?.to_string()
+            }
+            _ => tag.clone(),
+        };
+        let same = |other: &String| match from {
+            From::Local(origin, _) => {
+                let digest = |name: &str| origin.find(Some(name)).ok().map(|top| top.digest);
+                digest(other).is_some() && digest(other) == digest(&tag)
+            }
+            From::Registry(_) => false,
+        };
+        if let Some(first) = taken.insert(name.clone(), tag.clone()).filter(|first| !same(first)) {
+            return Err(ErrorKind::NameConflict { name, first, second: tag }.into());
+        }
+        names.push((tag, name));
+    }
+    Ok(names)
 }

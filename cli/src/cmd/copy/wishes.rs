@@ -6,7 +6,8 @@ use wharfie_core::error::Result;
 use wharfie_core::{Digest, Platform};
 
 use super::super::args::{CarryArgs, CopyFormat, PullArgs};
-use super::super::open;
+use super::super::{interrupt, open};
+use crate::drive::Cancel;
 
 /// Which images of an index.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Wishes {
     pub(super) chunk: Option<u64>,
     pub(super) dry_run: bool,
     pub(super) json: bool,
+    /// What stops the work on this machine.
+    pub(super) cancel: Cancel,
 }
 
 impl Wishes {
@@ -64,6 +67,7 @@ impl Wishes {
             chunk: arguments.chunk,
             dry_run: arguments.dry_run,
             json: arguments.json,
+            cancel: stoppable(),
         })
     }
 
@@ -82,6 +86,13 @@ impl Wishes {
             chunk: None,
             dry_run: false,
             json: arguments.json,
+            cancel: stoppable(),
         })
     }
+}
+
+fn stoppable() -> Cancel {
+    let cancel = Cancel::new();
+    interrupt::stops(&cancel);
+    cancel
 }

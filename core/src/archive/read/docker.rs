@@ -116,11 +116,8 @@ fn merged(collection: Collection) -> Collection {
 }
 
 fn add_names(image: &mut Image, names: Vec<String>) {
-    for name in names {
-        if !image.names.contains(&name) {
-            image.names.push(name);
-        }
-    }
+    let mut seen: BTreeSet<String> = image.names.iter().cloned().collect();
+    image.names.extend(names.into_iter().filter(|name| seen.insert(name.clone())));
 }
 
 /// The folder of the topmost layer: in old archives its v1 id, which `repositories` names.

@@ -2,7 +2,7 @@
 //!
 //! Config and manifest are made, as docker makes them of such an image when it loads it.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -30,10 +30,21 @@ pub(super) fn read(facts: &mut Facts) -> Result<Option<Collection>> {
     } else {
         tags.keys().cloned().collect()
     };
+    if ids.len() as u64 > u64::from(facts.limits.descriptors) {
+        let value = u64::from(facts.limits.descriptors);
+        return Err(ErrorKind::LimitExceeded { limit: "descriptors", value }.into());
+    }
+    let Some(steps) = steps(facts)? else { return Ok(None) };
     let mut collection = Collection::default();
     let mut is_whole = true;
     for id in ids {
-        match image(facts, &id, &mut collection)? {
+        let image = image(facts, &steps, &id, &mut collection)?;
+        let made: u64 = collection.made.values().map(|raw| raw.len() as u64).sum();
+        if made > facts.limits.archive_document_bytes {
+            let value = facts.limits.archive_document_bytes;
+            return Err(ErrorKind::LimitExceeded { limit: "archive_document_bytes", value }.into());
+        }
+        match image {
             Some(top) => {
                 let names = tags.get(&id).cloned().unwrap_or_default();
                 collection.images.push(Image::named(top, names));
@@ -44,41 +55,56 @@ pub(super) fn read(facts: &mut Facts) -> Result<Option<Collection>> {
     Ok(is_whole.then_some(collection))
 }
 
-/// The layers that are nobody's parent.
-fn topmost(facts: &mut Facts) -> Result<Option<Vec<String>>> {
-    let ids: Vec<String> = facts
-        .catalog
-        .names()
-        .filter_map(|name| name.strip_suffix(LAYER))
-        .filter(|id| !id.contains('/'))
-        .map(ToString::to_string)
-        .collect();
-    let mut parents = BTreeSet::new();
-    let mut is_whole = true;
-    for id in &ids {
-        match step(facts, id)? {
-            Some((_, Some(parent))) => drop(parents.insert(parent)),
-            Some((_, None)) => {}
-            None => is_whole = false,
-        }
-    }
-    Ok(is_whole.then(|| ids.into_iter().filter(|id| !parents.contains(id)).collect()))
+/// What each layer's `json` says: its bytes, and its parent's id.
+type Steps = BTreeMap<String, (Vec<u8>, Option<String>)>;
+
+/// The ids that have a layer.
+fn layer_ids(facts: &Facts) -> Vec<String> {
+    let names = facts.catalog.names().filter_map(|name| name.strip_suffix(LAYER));
+    names.filter(|id| !id.contains('/')).map(ToString::to_string).collect()
 }
 
-/// A layer's `json`, and its parent's id.
-fn step(facts: &mut Facts, id: &str) -> Result<Option<(Vec<u8>, Option<String>)>> {
-    let name = format!("{id}/json");
-    let Some(raw) = facts.document(&name)? else { return Ok(None) };
-    let place = |error: Error| in_entry(error, name.as_bytes());
-    let value = json::parse("json", &raw, &facts.limits).map_err(place)?;
-    let parent = Node::root("json", &value).text_at("parent").map_err(place)?;
-    Ok(Some((raw, parent.filter(|parent| !parent.is_empty()))))
+/// Every `json` that stands beside a layer, all asked for at once: a chain that is followed link by link would be a question
+/// for each of its links.
+fn steps(facts: &mut Facts) -> Result<Option<Steps>> {
+    let mut steps = Steps::new();
+    let mut is_whole = true;
+    for id in layer_ids(facts) {
+        let name = format!("{id}/json");
+        if !facts.catalog.has(&name) {
+            continue;
+        }
+        let Some(raw) = facts.document(&name)? else {
+            is_whole = false;
+            continue;
+        };
+        if !is_whole {
+            continue;
+        }
+        let place = |error: Error| in_entry(error, name.as_bytes());
+        let value = json::parse("json", &raw, &facts.limits).map_err(place)?;
+        let parent = Node::root("json", &value).text_at("parent").map_err(place)?;
+        steps.insert(id, (raw, parent.filter(|parent| !parent.is_empty())));
+    }
+    Ok(is_whole.then_some(steps))
+}
+
+/// The layers that are nobody's parent.
+fn topmost(facts: &mut Facts) -> Result<Option<Vec<String>>> {
+    let Some(steps) = steps(facts)? else { return Ok(None) };
+    let parents: BTreeSet<&String> = steps.values().filter_map(|(_, parent)| parent.as_ref()).collect();
+    Ok(Some(layer_ids(facts).into_iter().filter(|id| !parents.contains(id)).collect()))
 }
 
 /// The image whose topmost layer this is.
-fn image(facts: &mut Facts, id: &str, collection: &mut Collection) -> Result<Option<Descriptor>> {
+fn image(
+    facts: &mut Facts,
+    steps: &Steps,
+    id: &str,
+    collection: &mut Collection,
+) -> Result<Option<Descriptor>> {
     // The newest first.
-    let mut steps = Vec::new();
+    let mut chain_of = Vec::new();
     let mut next = Some(id.to_string());
     let mut seen = BTreeSet::new();
     while let Some(id) = next {
@@ -91,13 +117,17 @@ fn image(facts: &mut Facts, id: &str, collection: &mut Collection) -> Result<Opt
             let value = u64::from(facts.limits.layers);
             return Err(ErrorKind::LimitExceeded { limit: "layers", value }.into());
         }
-        let Some((raw, parent)) = step(facts, &id)? else { return Ok(None) };
-        steps.push((format!("{id}{LAYER}"), raw));
-        next = parent;
+        let name = format!("{id}/json");
+        let Some((raw, parent)) = steps.get(&id) else {
+            let what = format!("the member `{}`", crate::name::Name(name.as_bytes()));
+            return Err(ErrorKind::NotFound { what, detail: None }.into());
+        };
+        chain_of.push((format!("{id}{LAYER}"), raw));
+        next = parent.clone();
     }
     let (mut chain, mut layers) = (Vec::new(), Vec::new());
     let mut is_whole = true;
-    for (name, raw) in steps {
+    for (name, raw) in chain_of {
         let format = facts.format(&name)?;
         // Its `diff_id` is nowhere said.
         let diff_id = match format {
@@ -110,7 +140,7 @@ fn image(facts: &mut Facts, id: &str, collection: &mut Collection) -> Result<Opt
         };
         match layer {
             Some((layer, diff_id)) => {
-                chain.push((layer.digest, raw));
+                chain.push((layer.digest, raw.clone()));
                 layers.push((layer, diff_id));
             }
             None => is_whole = false,

@@ -86,6 +86,8 @@ impl Family {
     pub fn layer(self, compression: Compression) -> MediaType {
         match self {
             Family::Oci => MediaType::OciLayer(compression),
+            // Docker's format has no zstd: OCI's type is what its engines read.
+            Family::Docker if compression == Compression::Zstd => MediaType::OciLayer(compression),
             Family::Docker => MediaType::DockerLayer(compression),
         }
     }
@@ -97,8 +99,10 @@ impl Family {
             (Family::Oci, MediaType::DockerForeignLayer(compression)) => {
                 MediaType::OciNondistributableLayer(*compression)
             }
-            (Family::Docker, MediaType::OciLayer(compression)) => MediaType::DockerLayer(*compression),
-            (Family::Docker, MediaType::OciNondistributableLayer(compression)) => {
+            (Family::Docker, MediaType::OciLayer(compression)) => self.layer(*compression),
+            (Family::Docker, MediaType::OciNondistributableLayer(compression))
+                if *compression != Compression::Zstd =>
+            {
                 MediaType::DockerForeignLayer(*compression)
             }
             (_, kind) => kind.clone(),
