@@ -22,7 +22,7 @@ use crate::image::Descriptor;
 const SINGLE: u64 = 64 << 10;
 /// Repositories that are asked for a blob before it is sent.
 pub(super) const MOST_MOUNTS: usize = 3;
-/// Uploads of one blob that are begun anew before that is final.
+/// Uploads of one blob that are begun before that is final, at least: who wants more retries gets as many.
 const MOST_SESSIONS: u32 = 3;
 /// Bytes of a chunk where chunks are wanted and nobody says how large.
 const CHUNK: u64 = 16 << 20;
@@ -413,13 +413,16 @@ impl Client {
 
     /// The upload is lost: another one, unless the bytes arrived after all.
     fn reopen(&mut self, job: JobId, at: usize, key: Key) {
+        let most = self.config.retries.budget.max(MOST_SESSIONS);
         let Some(upload) = self.upload(job, at) else { return };
         upload.place = None;
         upload.broke = false;
         upload.disorders = 0;
         upload.acknowledged = 0;
-        if upload.sessions >= MOST_SESSIONS {
+        if upload.sessions >= most {
             let digest = upload.descriptor.digest;
+            // There is no other way any more.
+            upload.step = Step::Waiting;
             let Some(url) = self.exchanges.get(&key).and_then(|exchange| match &exchange.target {
                 Target::Named(url) => Some(url.clone()),
                 Target::Registry(_) => None,
