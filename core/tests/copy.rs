@@ -104,6 +104,20 @@ fn docker_and_back_is_the_same_document() {
 }
 
 #[test]
+fn the_entry_of_a_document_that_stays_keeps_its_type() {
+    // The attestations are no images, and stay OCI's: so do their entries.
+    let swap = Swap { digest: digest("docker"), size: 5, media_type: MediaType::DockerManifest };
+    let new = rewrite(&read(&index()), Some(Format::Docker), &BTreeMap::from([(digest("amd"), swap)]));
+    let new = new.unwrap().unwrap();
+    let document = Document::parse(&new.bytes, None, &Limits::default()).unwrap();
+    for entry in &document.index().unwrap().manifests {
+        let is_swapped = entry.digest == digest("docker");
+        let expected = if is_swapped { MediaType::DockerManifest } else { MediaType::OciManifest };
+        assert_eq!(entry.media_type, expected, "{}", entry.digest);
+    }
+}
+
+#[test]
 fn what_docker_has_no_place_for_is_said() {
     let docker = rewrite(&read(&manifest("+gzip")), Some(Format::Docker), &BTreeMap::new()).unwrap().unwrap();
     assert_eq!(docker.lost, ["annotations"]);

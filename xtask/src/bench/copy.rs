@@ -43,6 +43,8 @@ pub(super) fn run(image: &str, target: &Path, rounds: usize, binary: Option<&Pat
         command
     };
     let skopeo = |from: &str, to: &str| {
+        // What it remembers of earlier rounds it would mount instead of sending it.
+        let _ = std::fs::remove_file("/var/lib/containers/cache/blob-info-cache-v1.boltdb");
         let mut command = one.skopeo("copy");
         command.args(["-q", "--src-tls-verify=false", "--dest-tls-verify=false"]).args([from, to]);
         command

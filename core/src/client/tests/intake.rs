@@ -19,6 +19,10 @@ pub(super) struct Intake {
     pub(super) single: bool,
     pub(super) mount: bool,
     pub(super) chunk_min: Option<u64>,
+    /// Blobs are mounted from wherever they are.
+    pub(super) finds: bool,
+    /// Nobody is told how far an upload has come.
+    pub(super) mute: bool,
     /// It keeps referrers.
     pub(super) subjects: bool,
     /// Every n-th request about an upload finds that it is lost.
@@ -43,6 +47,8 @@ impl Default for Intake {
             single: false,
             mount: true,
             chunk_min: None,
+            finds: false,
+            mute: false,
             subjects: true,
             forgets: None,
             absolute: false,
@@ -172,6 +178,15 @@ fn open(registry: &mut Registry, request: &Request, body: &[u8]) -> Reply {
             return Reply::new(201, "").with("Docker-Content-Digest", digest);
         }
     }
+    if let (Some(digest), None, true) =
+        (query(request, "mount"), query(request, "from"), registry.intake().finds)
+    {
+        let digest: Digest = digest.parse().unwrap();
+        if let Some(bytes) = registry.intake().base.get(&digest).cloned() {
+            registry.add_blob(bytes);
+            return Reply::new(201, "").with("Docker-Content-Digest", digest);
+        }
+    }
     let intake = registry.intake();
     let id = format!("session-{}", intake.next);
     intake.next += 1;
@@ -197,6 +212,9 @@ fn upload(registry: &mut Registry, request: &Request, id: &str, body: &[u8]) -> 
     intake.asked += 1;
     if intake.forgets.is_some_and(|every| intake.asked.is_multiple_of(every)) {
         intake.sessions.remove(id);
+    }
+    if intake.mute && request.method == Method::Get {
+        return Reply::new(405, "");
     }
     let Some(session) = intake.sessions.get_mut(id) else { return Reply::error(404, "BLOB_UPLOAD_UNKNOWN") };
     assert!(query(request, "_state").is_some(), "the state of the location was lost: {}", request.url);

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::image::Descriptor;
 use crate::media_type::MediaType;
+use crate::registries::{Registries, RegistriesFile};
 
 const TO: &str = "registry.example/team/app:new";
 
@@ -169,7 +170,7 @@ fn blobs_are_mounted_from_where_they_are() {
     check(&world, &made);
 
     // A registry that mounts nothing has opened an upload instead.
-    let intake = Intake { mount: false, ..Intake::default() };
+    let intake = based(Intake { mount: false, ..Intake::default() }, &made);
     let mut world = self::world(intake, Manners::default(), &made, 1, Style::default());
     let mount_from = ["team/base".to_string()].into();
     let pushed = push(&mut world, &made, PushOptions { mount_from, ..PushOptions::default() }).unwrap();
@@ -214,6 +215,90 @@ fn chunks_are_as_large_as_the_registry_wants_them() {
     let intake = Intake { most: Some(60_000), chunk_min: Some(1), ..Intake::default() };
     let mut world = self::world(intake, Manners::default(), &made, 1, Style::default());
     push(&mut world, &made, PushOptions { chunk: Some(60_000), ..PushOptions::default() }).unwrap();
+    check(&world, &made);
+}
+
+/// The registry has it in `team/base`.
+fn based(mut intake: Intake, made: &Made) -> Intake {
+    for (digest, bytes) in &made.contents {
+        let text = core::str::from_utf8(bytes).unwrap_or_default();
+        if text.contains("schemaVersion") {
+            let kind = if text.contains("manifests") { INDEX } else { MANIFEST };
+            intake.base_manifests.insert(digest.to_string(), (kind.to_string(), bytes.clone()));
+        } else {
+            intake.base.insert(*digest, bytes.clone());
+        }
+    }
+    intake
+}
+
+#[test]
+fn what_is_too_large_for_one_request_goes_in_parts_unasked() {
+    let made = index([20 << 20, 1000, 3]);
+    let intake = Intake { most: Some(17 << 20), ..Intake::default() };
+    let mut world = world(intake, Manners::default(), &made, 1, Style::default());
+    push(&mut world, &made, PushOptions::default()).unwrap();
+    check(&world, &made);
+}
+
+#[test]
+fn a_single_byte_goes_in_a_chunk() {
+    let made = index([1, 1000, 3]);
+    let mut world = world(Intake::default(), Manners::default(), &made, 1, Style::default());
+    push(&mut world, &made, PushOptions { chunk: Some(1), ..PushOptions::default() }).unwrap();
+    check(&world, &made);
+}
+
+#[test]
+fn what_a_registry_finds_by_itself_is_not_sent() {
+    let made = index([70_000, 200_000, 3]);
+    let mut world = world(
+        based(Intake { finds: true, ..Intake::default() }, &made),
+        Manners::default(),
+        &made,
+        1,
+        Style::default(),
+    );
+    let pushed = push(&mut world, &made, PushOptions::default()).unwrap();
+    // What is small is sent with the request that would ask.
+    assert_eq!((pushed.sent, pushed.mounted), (2, 3));
+    check(&world, &made);
+}
+
+#[test]
+fn who_does_not_say_how_far_an_upload_has_come_gets_it_again() {
+    let made = index([70_000, 200_000, 3]);
+    let mut world =
+        world(Intake { mute: true, ..Intake::default() }, Manners::default(), &made, 1, Style::default());
+    let largest = made.contents.iter().find(|(_, bytes)| bytes.len() == 200_000).unwrap().0;
+    let wanted: &str = Box::leak(format!("digest=sha256%3A{}", largest.hex()).into_boxed_str());
+    world.script = [(wanted, Fault::Sent(50_000))].into();
+    push(&mut world, &made, PushOptions::default()).unwrap();
+    check(&world, &made);
+}
+
+#[test]
+fn a_copy_asks_for_its_blobs_where_the_users_rules_say() {
+    // Nobody knows the host that the name says: what stands for it is in the rules alone.
+    let made = index([70_000, 200_000, 3]);
+    let mut world = world(
+        based(Intake { mount: false, ..Intake::default() }, &made),
+        Manners::default(),
+        &made,
+        1,
+        Style::default(),
+    );
+    world.have.clear();
+    let rules = "[[registry]]\nprefix = 'gone.example/base'\nlocation = 'registry.example/team/base'\n";
+    let mut sources = Registries::default();
+    let file: RegistriesFile = toml::from_str(rules).unwrap();
+    sources.add(file, "r.conf").unwrap();
+    world.client = Client::new(Config { sources, ..Config::default() });
+    let from = reference(&format!("gone.example/base@{}", made.top.digest));
+    let to = reference(TO);
+    let job = world.client.copy(world.millis(), &from, &to, &made.top, PushOptions::default());
+    world.run();
+    assert!(world.finished[&job].is_ok(), "{:?}", world.finished[&job]);
     check(&world, &made);
 }
 
@@ -327,16 +412,7 @@ fn what_is_named_is_deleted() {
 fn a_copy_mounts_or_fetches_what_the_target_lacks() {
     let made = index([70_000, 200_000, 3]);
     for mount in [true, false] {
-        let mut intake = Intake { mount, ..Intake::default() };
-        for (digest, bytes) in &made.contents {
-            let text = core::str::from_utf8(bytes).unwrap_or_default();
-            if text.contains("schemaVersion") {
-                let kind = if text.contains("manifests") { INDEX } else { MANIFEST };
-                intake.base_manifests.insert(digest.to_string(), (kind.to_string(), bytes.clone()));
-            } else {
-                intake.base.insert(*digest, bytes.clone());
-            }
-        }
+        let intake = based(Intake { mount, ..Intake::default() }, &made);
         let mut world = world(intake, Manners::default(), &made, 1, Style::default());
         world.have.clear();
         let from = reference(&format!("registry.example/team/base@{}", made.top.digest));
