@@ -341,3 +341,38 @@ fn killed_at_random_points() {
     );
     assert!(stopped > kills() / 3, "{stopped}");
 }
+
+#[test]
+fn a_target_in_a_source_is_refused() {
+    let home = TempDir::new().unwrap();
+    let app = home.path().join("each/app");
+    one(Some("app"), 1, 5_000).0.write(&app);
+    let before = snapshot(home.path());
+    let store = ["--store", "each/app/store"];
+    let targets: [&[&str]; 6] = [
+        &["--into", "each/app"],
+        &["--into", "each/../each/app/new/layout"],
+        &["--each-into", "each"],
+        &["--each-into", "each/app/new"],
+        &["--store", "each/app"],
+        &store,
+    ];
+    for target in targets {
+        for more in [&[][..], &["--remove"]] {
+            let words = [&["load", "-i", "each/app"], target, more].concat();
+            fails(home.path(), &words, &["each/app", "where they", "images"]);
+            assert!(snapshot(home.path()) == before, "{words:?} wrote something");
+        }
+    }
+    fails(home.path(), &["load", "--all", "each", "--into", "each/app/out", "--remove"], &["lies in"]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("each/app", home.path().join("link")).unwrap();
+        fails(home.path(), &["load", "-i", "each/app", "--into", "link", "--remove"], &["both", "link"]);
+        fs::remove_file(home.path().join("link")).unwrap();
+    }
+    assert!(snapshot(home.path()) == before);
+    ok(home.path(), &["load", "-i", "each/app", "--each-into", "other", "--remove"]);
+    assert!(!app.exists());
+    assert_eq!(sound(&home.path().join("other/app")).len(), 1);
+}

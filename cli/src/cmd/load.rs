@@ -13,6 +13,7 @@ use super::{inspect, interrupt, open, output, watch};
 use crate::console::{Bytes, Console, Task};
 use crate::drive::Observer;
 use crate::import::{self, Folder, Imported, Into, Narrow, Options, Source, Watcher};
+use crate::store::Store;
 
 /// `load -i FILE`, `load --all DIR`
 pub(super) fn run(arguments: &LoadArgs, console: &Console) -> Result<()> {
@@ -21,15 +22,13 @@ pub(super) fn run(arguments: &LoadArgs, console: &Console) -> Result<()> {
         [] => Narrow::Platform(open::platform(arguments.platform.platform.as_deref())?),
         digests => Narrow::Digests(digests.to_vec()),
     };
-    // While it is open nobody prunes what is not listed yet.
-    let mut store = None;
     let into = match (&arguments.into, &arguments.each_into) {
         (Some(layout), _) => Into::Layout(layout_path(layout)?),
         (None, Some(parent)) => Into::Each(parent.clone()),
-        (None, None) => {
-            let open = store.insert(open::store(arguments.at.store.as_deref())?);
-            Into::Store(open.root().to_owned())
-        }
+        (None, None) => Into::Store(match &arguments.at.store {
+            Some(store) => store.clone(),
+            None => Store::default_dir()?,
+        }),
     };
     let mut options = Options::new(into, narrow);
     options.name.clone_from(&arguments.name);
@@ -39,9 +38,20 @@ pub(super) fn run(arguments: &LoadArgs, console: &Console) -> Result<()> {
         (None, Some(folder)) => all(folder, &options, console)?,
         (None, None) => Vec::new(),
     };
+    // Opening a store makes it, which a source that holds it must not see.
+    import::apart(&sources, &options.into)?;
+    let store = match &options.into {
+        Into::Store(root) => Some(Store::open(root)?),
+        _ => None,
+    };
+    if let Some(store) = &store {
+        options.into = Into::Store(store.root().to_owned());
+    }
     interrupt::stops(&options.cancel);
     let progress = Progress { notes: watch::Notes::new(console), console };
     let imported = import::import(sources, &options, &progress)?;
+    // While it was open nobody pruned what was not listed yet.
+    drop(store);
     for image in &imported {
         told(image, console);
     }

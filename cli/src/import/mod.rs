@@ -10,6 +10,7 @@
 
 mod choice;
 mod folder;
+mod place;
 mod removal;
 mod source;
 
@@ -125,10 +126,11 @@ struct Planned {
 ///
 /// # Errors
 /// Whatever is wrong with the first source that is wrong, with its path; `name_conflict`, `unusable_name`;
-/// `platform_not_found`; `not_found` where there is no image; what the disk comes to; `cancelled`. Nothing that anybody sees
+/// `platform_not_found`; `not_found` where there is no image; `invalid_option` for a target that is a source or lies in one; what the disk comes to; `cancelled`. Nothing that anybody sees
 /// has been changed then, unless it is [`removal`](Options::remove) that failed, or one of several layouts.
 pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) -> Result<Vec<Imported>> {
     let alone = sources.len() == 1;
+    apart(&sources, &options.into)?;
     let mut planned: Vec<Planned> = Vec::with_capacity(sources.len());
     // A stream cannot be opened again.
     let mut open: Option<Arc<dyn Origin>> = None;
@@ -167,6 +169,9 @@ pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) ->
             imported.push(Imported { name, source, layout, chosen, removed: false });
         }
     }
+    // What each is called, and so where it goes, is known only now.
+    let targets = imported.iter().map(|image| image.layout.as_path());
+    place::apart(imported.iter().map(|image| &image.source), targets)?;
     bring(&imported, open.as_ref(), options)?;
     if options.remove {
         read_back(&imported, options, watcher)?;
@@ -178,6 +183,17 @@ pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) ->
         }
     }
     Ok(imported)
+}
+
+/// Refuses a layout or store that is a source or lies in one. Of [`Into::Each`] nothing is known before its images have names.
+///
+/// # Errors
+/// `invalid_option`, naming both.
+pub fn apart(sources: &[Source], into: &Into) -> Result<()> {
+    match into {
+        Into::Layout(root) | Into::Store(root) => place::apart(sources, [root.as_path()]),
+        Into::Each(_) => Ok(()),
+    }
 }
 
 /// What all that is known so far is called.
