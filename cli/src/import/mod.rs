@@ -140,6 +140,9 @@ pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) ->
         let kept = Kept::of(&source).map_err(place)?;
         let origin = source.open().map_err(place)?;
         let entries = source.entries(origin.as_ref()).map_err(place)?;
+        if options.remove {
+            source.is_all(origin.as_ref(), &entries).map_err(place)?;
+        }
         planned.push(Planned { source, kept, entries, chosen: Vec::new() });
         // With each source that comes to it: two that do not go together are told of before the rest is read.
         names = name_all(&planned, options)?;

@@ -84,6 +84,36 @@ impl Source {
         self.is_directory
     }
 
+    /// Whether it is read as a layout, and by no list that stands beside its index.
+    pub(super) fn is_layout(&self) -> bool {
+        let has = |name: &str| Path::new(&self.local.path).join(name).exists();
+        self.is_directory
+            && match self.local.transport {
+                Transport::OciLayout => true,
+                Transport::Path => has("oci-layout") && !has("manifest.json"),
+                _ => false,
+            }
+    }
+
+    /// Refuses the removal of a place of which one image was named, and that holds others.
+    ///
+    /// # Errors
+    /// `invalid_option`.
+    pub(super) fn is_all(&self, origin: &dyn Origin, entries: &[Descriptor]) -> Result<()> {
+        let Some(name) = &self.local.reference else { return Ok(()) };
+        let is_other = |other: &Descriptor| entries.iter().all(|entry| entry.digest != other.digest);
+        let others = origin.entries()?.iter().filter(|other| is_other(other)).count();
+        if others == 0 {
+            return Ok(());
+        }
+        let images = if others == 1 { "another image".to_owned() } else { format!("{others} more entries") };
+        let reason = format!(
+            "`--remove` removes all of {}, which holds {images} beside `{name}`: without the name all of it is loaded",
+            self.local.path
+        );
+        Err(ErrorKind::InvalidOption { reason }.into())
+    }
+
     pub(super) fn file_name(&self) -> Option<&[u8]> {
         // `images/.` and the like have the name that they come to.
         let path = self.path()?;
