@@ -5,12 +5,16 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use wharfie_core::Limits;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::import;
 
 use super::source::Source;
 use super::{Into, removal};
 use crate::fault::io_error;
+
+/// What an image's manifest has, and other objects in JSON have not.
+const SCHEMA_VERSION: &[u8] = br#""schemaVersion""#;
 
 /// What is in a folder.
 #[derive(Debug, Default)]
@@ -36,7 +40,7 @@ impl Folder {
     /// Looks at a folder, and not into those in it.
     ///
     /// Meant are files that core's rule has for archives, and directories that look like a layout, a `dir:` or what
-    /// `docker save` used to write. Whatever else a folder holds is passed over: hidden files silently, the others are
+    /// `docker save` writes, v1 among them. Whatever else a folder holds is passed over: hidden files silently, the others are
     /// told of. Where images go is no source, should it lie there.
     ///
     /// # Errors
@@ -91,8 +95,8 @@ fn look(path: &Path, name: &OsStr) -> Result<Option<&'static str>> {
         let has = |name: &str| path.join(name).exists();
         let is_meant = has("oci-layout")
             || (has("index.json") && has("blobs"))
-            || (has("manifest.json") && (has("version") || has("repositories")))
-            || (has("repositories") && has("VERSION"));
+            || path.join("repositories").is_file()
+            || (path.join("manifest.json").is_file() && (has("version") || is_of_image(path)?));
         return Ok((!is_meant).then_some("a directory without images"));
     }
     if !metadata.is_file() {
@@ -102,4 +106,49 @@ fn look(path: &Path, name: &OsStr) -> Result<Option<&'static str>> {
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
     read.map_err(|error| io_error("reading", Some(path), &error).at_path(path.display().to_string()))?;
     Ok((!import::is_archive(name.as_encoded_bytes(), &head)).then_some("no archive"))
+}
+
+/// Whether a `manifest.json` that stands alone is an image's: docker's is a list, and that of a `dir:` an object with a
+/// `schemaVersion`. Programs for the web have other objects by this name.
+fn is_of_image(folder: &Path) -> Result<bool> {
+    let path = folder.join("manifest.json");
+    let mut raw = Vec::new();
+    let read =
+        File::open(&path).and_then(|file| file.take(Limits::default().document_bytes).read_to_end(&mut raw));
+    read.map_err(|error| io_error("reading", Some(&path), &error))?;
+    let text = raw.trim_ascii_start();
+    let says_version = || text.windows(SCHEMA_VERSION.len()).any(|part| part == SCHEMA_VERSION);
+    Ok(text.starts_with(b"[") || (text.starts_with(b"{") && says_version()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_are_meant() {
+        let home = tempfile::tempdir().unwrap();
+        let cases: &[(&str, &[(&str, &str)], bool)] = &[
+            ("v1", &[("repositories", "{}"), ("0a/json", "{}"), ("0a/layer.tar", "")], true),
+            ("untagged", &[("manifest.json", "\n [{\"Config\": \"a.json\"}]")], true),
+            ("dir", &[("manifest.json", "{\"schemaVersion\": 2}")], true),
+            ("skopeo", &[("manifest.json", ""), ("version", "")], true),
+            ("layout", &[("index.json", ""), ("blobs/sha256/x", "")], true),
+            ("web", &[("manifest.json", "{\"name\": \"game\"}")], false),
+            ("code", &[("repositories/one", ""), ("manifest.json", "")], false),
+        ];
+        for (name, files, _) in cases {
+            for (file, content) in *files {
+                let path = home.path().join(name).join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
+            }
+        }
+        let folder = Folder::read(home.path(), &Into::Layout("nowhere".into())).unwrap();
+        for (name, _, is_meant) in cases {
+            let is_source =
+                folder.sources.iter().any(|source| source.path() == Some(&home.path().join(name)));
+            assert_eq!(is_source, *is_meant, "{name}");
+        }
+    }
 }
