@@ -33,7 +33,8 @@ pub(super) struct Made {
 
 enum Place {
     Archive(Output, Format, i32),
-    Directory(PathBuf, Staging),
+    /// With whether it was a `dir:` when this began, which may be replaced.
+    Directory(PathBuf, Staging, bool),
 }
 
 impl Made {
@@ -47,13 +48,10 @@ impl Made {
 
     /// A directory of one of these kinds.
     pub(super) fn directory(kind: Kind, path: &Path, options: &Options) -> Result<Made> {
+        let is_replaced = kind == Kind::Directory && is_transport(path);
         match fs::read_dir(path) {
             Ok(mut entries) => {
-                let ours = || {
-                    fs::read(path.join("version"))
-                        .is_ok_and(|version| version.starts_with(b"Directory Transport"))
-                };
-                if entries.next().is_some() && !(kind == Kind::Directory && ours()) {
+                if entries.next().is_some() && !is_replaced {
                     let what = path.display().to_string();
                     return Err(ErrorKind::AlreadyExists { what }.into());
                 }
@@ -68,7 +66,7 @@ impl Made {
         let path =
             std::path::absolute(path).map_err(|error| io_error("opening the output", Some(path), &error))?;
         let staging = Staging::new(&staging::parent(&path))?;
-        Ok(Made::new(kind, options, Place::Directory(path, staging)))
+        Ok(Made::new(kind, options, Place::Directory(path, staging, is_replaced)))
     }
 
     fn new(kind: Kind, options: &Options, to: Place) -> Made {
@@ -116,9 +114,9 @@ impl Destination for Made {
         }?;
         drop(contents);
         match to {
-            Place::Directory(target, staging) => {
+            Place::Directory(target, staging, is_replaced) => {
                 fill(staging.path(), &parts, &blobs, &options)?;
-                staging.persist(&target)
+                staging.persist(&target, &|there| is_replaced && is_transport(there))
             }
             Place::Archive(mut output, format, level) => {
                 let own = output.file().filter(|_| format == Format::Identity);
@@ -152,6 +150,11 @@ impl Destination for Made {
             }
         }
     }
+}
+
+/// Whether it is a directory that skopeo, or a writer like it, has made.
+fn is_transport(path: &Path) -> bool {
+    fs::read(path.join("version")).is_ok_and(|version| version.starts_with(b"Directory Transport"))
 }
 
 /// Makes the parts files of a directory.

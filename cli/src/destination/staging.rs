@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use wharfie_core::error::Result;
+use wharfie_core::error::{Error, ErrorKind, Result};
 
 use crate::fault::io_error;
 #[cfg(target_os = "linux")]
@@ -58,23 +58,33 @@ impl Staging {
         self.dir.path()
     }
 
-    /// Gives it its name. What is there goes, if it is a directory: it is moved out of the way first, and comes back if
-    /// the name cannot be given.
-    pub(super) fn persist(self, target: &Path) -> Result<()> {
+    /// Gives it its name. A directory that is there and not empty goes if `may_replace` says so of it, at this moment: it is
+    /// moved out of the way first, and comes back if the name cannot be given.
+    ///
+    /// # Errors
+    /// `already_exists` for what may not be replaced; `local_io`, `permission_denied`, `no_space`.
+    pub(super) fn persist(self, target: &Path, may_replace: &dyn Fn(&Path) -> bool) -> Result<()> {
         let failed = |error: &io::Error| io_error("naming the output", Some(target), error);
-        let place = || -> io::Result<()> {
-            match fs::rename(self.path(), target) {
-                // An empty directory is replaced by the rename itself, where the system has that.
-                Err(_) if target.is_dir() => {
-                    let aside = aside(target)?;
-                    let old = aside.path().join("old");
-                    fs::rename(target, &old)?;
-                    fs::rename(self.path(), target).inspect_err(|_| drop(fs::rename(&old, target)))
-                }
-                renamed => renamed,
-            }
-        };
-        place().map_err(|error| failed(&error))
+        // An empty directory is replaced by the rename itself, where the system has that.
+        let Err(error) = fs::rename(self.path(), target) else { return Ok(()) };
+        let Ok(mut entries) = fs::read_dir(target) else { return Err(failed(&error)) };
+        if entries.next().is_some() && !may_replace(target) {
+            return Err(ErrorKind::AlreadyExists { what: target.display().to_string() }.into());
+        }
+        let aside = aside(target).map_err(|error| failed(&error))?;
+        let old = aside.path().join("old");
+        fs::rename(target, &old).map_err(|error| failed(&error))?;
+        let Err(error) = fs::rename(self.path(), target) else { return Ok(()) };
+        if let Err(back) = fs::rename(&old, target) {
+            let old = aside.keep().join("old");
+            let reason = format!(
+                "{error}; what was there is now {}, since it could not go back: {back}",
+                old.display()
+            );
+            let error = Error::from(ErrorKind::LocalIo { operation: "naming the output", reason });
+            return Err(error.at_path(target.display().to_string()));
+        }
+        Err(failed(&error))
     }
 }
 
@@ -96,5 +106,38 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_into_being_meanwhile_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("out");
+        let staged = || {
+            let staging = Staging::new(home.path()).unwrap();
+            fs::write(staging.path().join("new"), "").unwrap();
+            staging
+        };
+        let early = staged();
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("mine"), "").unwrap();
+        let error = early.persist(&target, &|_| false).unwrap_err();
+        assert_eq!(error.code(), "already_exists");
+        assert!(target.join("mine").exists());
+        // What is looked at is what is there now.
+        staged().persist(&target, &|there| there.join("mine").exists()).unwrap();
+        assert!(target.join("new").exists() && !target.join("mine").exists());
+        fs::remove_file(target.join("new")).unwrap();
+        staged().persist(&target, &|_| false).unwrap();
+        assert!(target.join("new").exists());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "something is left beside it");
+        fs::remove_dir_all(&target).unwrap();
+        fs::write(&target, "a file").unwrap();
+        staged().persist(&target, &|_| true).unwrap_err();
+        assert_eq!(fs::read(&target).unwrap(), b"a file");
     }
 }
