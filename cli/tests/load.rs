@@ -219,7 +219,7 @@ fn the_first_failure_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn what_the_target_has_and_is_wrong_keeps_the_sources() {
+fn what_the_target_has_and_is_wrong_is_replaced() {
     let home = TempDir::new().unwrap();
     let (folder, out) = (home.path().join("in"), home.path().join("out"));
     one(None, 1, 50_000).0.write(&folder.join("a"));
@@ -229,8 +229,10 @@ fn what_the_target_has_and_is_wrong_keeps_the_sources() {
     let mut wrong = fs::read(&largest).unwrap();
     wrong[40_000] ^= 1;
     fs::write(&largest, wrong).unwrap();
-    fails(home.path(), &["load", "--all", "in", "--into", "out", "--remove"], &["digest mismatch", "out"]);
-    assert!(folder.join("a/index.json").exists());
+    // Of the right length, and no more than that.
+    ok(home.path(), &["load", "--all", "in", "--into", "out", "--remove"]);
+    assert_eq!(sound(&out).len(), 1);
+    assert!(!folder.join("a").exists());
 }
 
 #[test]
@@ -375,4 +377,66 @@ fn a_target_in_a_source_is_refused() {
     ok(home.path(), &["load", "-i", "each/app", "--each-into", "other", "--remove"]);
     assert!(!app.exists());
     assert_eq!(sound(&home.path().join("other/app")).len(), 1);
+}
+
+#[test]
+fn only_what_was_loaded_and_is_an_image_is_removed() {
+    let home = TempDir::new().unwrap();
+    let mut layout = Layout::new();
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        let manifest = image(&mut layout, own_platform(), seed, 5_000);
+        layout.tag(name, &manifest);
+    }
+    layout.write(&home.path().join("two"));
+    ok(home.path(), &["save", "oci:two:a", "oci:two:b", "-o", "two.tar"]);
+    let load = ["load", "-i", "docker-archive:two.tar:@0", "--into", "out", "--remove"];
+    fails(home.path(), &load, &["`@0`", "two.tar", "another image"]);
+    fails(
+        home.path(),
+        &["load", "-i", "oci:two:b", "--into", "out", "--remove"],
+        &["`b`", "two", "another image"],
+    );
+    assert!(!home.path().join("out").exists());
+    assert_eq!(sound(&home.path().join("two")).len(), 2);
+    ok(home.path(), &["load", "-i", "oci:two:b", "--into", "out"]);
+    ok(home.path(), &["load", "-i", "oci:out:b", "--into", "alone", "--remove"]);
+    assert!(!home.path().join("out").exists());
+
+    // What a `dir:` holds beside its image stays, and it with that.
+    ok(home.path(), &["copy", "oci:two:a", "dir:flat"]);
+    for mine in ["notes.txt", ".env"] {
+        fs::write(home.path().join("flat").join(mine), "mine").unwrap();
+        let before = snapshot(&home.path().join("flat"));
+        fails(home.path(), &["load", "-i", "dir:flat", "--into", "new", "--remove"], &[mine, "flat"]);
+        assert!(snapshot(&home.path().join("flat")) == before);
+        fs::remove_file(home.path().join("flat").join(mine)).unwrap();
+    }
+    ok(home.path(), &["load", "-i", "dir:flat", "--into", "new", "--remove"]);
+    assert!(!home.path().join("flat").exists());
+    fs::create_dir(home.path().join("two/.git")).unwrap();
+    fails(home.path(), &["load", "-i", "two", "--into", "new", "--remove"], &[".git"]);
+    assert_eq!(sound(&home.path().join("two")).len(), 2);
+}
+
+#[test]
+fn each_of_many_and_every_kind_of_directory() {
+    let home = TempDir::new().unwrap();
+    let (source, _) = one(Some("first:1"), 1, 5_000);
+    source.write(&home.path().join("layout"));
+    fs::create_dir(home.path().join("in")).unwrap();
+    // Docker's directories: with names, as v1 alone, and without any names.
+    for name in ["in/named", "in/v1", "in/untagged"] {
+        ok(home.path(), &["save", "oci:layout", "--format", "frozen-image", "-o", name]);
+    }
+    fs::remove_file(home.path().join("in/v1/manifest.json")).unwrap();
+    fs::remove_file(home.path().join("in/untagged/repositories")).unwrap();
+    for seed in 0..30 {
+        one(None, seed, 2_000).0.write(&home.path().join(format!("in/image-{seed}")));
+    }
+    fails(home.path(), &["load", "--all", "in", "--each-into", "out"], &["first:1", "in/named", "in/v1"]);
+    fs::remove_dir_all(home.path().join("in/named")).unwrap();
+    ok(home.path(), &["load", "--all", "in", "--each-into", "out", "--remove"]);
+    assert_eq!(fs::read_dir(home.path().join("in")).unwrap().count(), 0);
+    let all = fs::read_dir(home.path().join("out")).unwrap();
+    assert!(all.map(|layout| sound(&layout.unwrap().path()).len()).eq([1; 32]));
 }

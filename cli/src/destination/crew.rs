@@ -55,7 +55,10 @@ struct Shared {
 
 impl Crew {
     /// So many at once.
-    pub(super) fn new(jobs: usize, cancel: &Cancel) -> Crew {
+    ///
+    /// # Errors
+    /// `local_io` if the system gives no thread.
+    pub(super) fn new(jobs: usize, cancel: &Cancel) -> Result<Crew> {
         let (queue, waiting) = sync_channel(WAITING);
         let shared = Arc::new(Shared {
             waiting: Mutex::new(waiting),
@@ -63,12 +66,14 @@ impl Crew {
             stop: Cancel::new(),
             cancel: cancel.clone(),
         });
-        let thread = |_| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.work())
-        };
-        let threads = (0..jobs.clamp(1, 16)).map(thread).collect();
-        Crew { queue: Some(queue), threads, shared }
+        // Dropped, it ends those that have begun.
+        let mut crew = Crew { queue: Some(queue), threads: Vec::new(), shared };
+        for _ in 0..jobs.clamp(1, 16) {
+            let shared = Arc::clone(&crew.shared);
+            let thread = std::thread::Builder::new().name("copying".to_owned()).spawn(move || shared.work());
+            crew.threads.push(thread.map_err(|error| io_error("starting a thread", None, &error))?);
+        }
+        Ok(crew)
     }
 
     /// Hands over a copy. Answers what an earlier one failed of.

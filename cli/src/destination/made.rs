@@ -160,7 +160,7 @@ fn is_transport(path: &Path) -> bool {
 /// Makes the parts files of a directory.
 fn fill(root: &Path, parts: &[Part], blobs: &BTreeMap<Digest, BlobFile>, options: &Options) -> Result<()> {
     let failed = |path: &Path, error: &io::Error| io_error("writing the output", Some(path), error);
-    let crew = Crew::new(options.jobs(), &options.cancel);
+    let crew = Crew::new(options.jobs(), &options.cancel)?;
     let mut bare = Vec::new();
     for part in parts {
         let path = root.join(part.name());

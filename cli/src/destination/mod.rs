@@ -51,6 +51,14 @@ pub trait Destination: Send {
     /// As [`Destination::document`]; `digest_mismatch`, `size_mismatch`.
     fn blob(&mut self, descriptor: &Descriptor, from: &BlobFile) -> Result<()>;
 
+    /// Ends the copies under way, and lets go of what does them: others are to be filled before this is committed.
+    ///
+    /// # Errors
+    /// What is wrong with the blobs.
+    fn rest(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Lists a document under a name, or without one, in place of what had that name. A `dir:` keeps no names.
     ///
     /// # Errors
@@ -97,6 +105,9 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether all is on the disk, safe from a power cut, when it gets its name: for who removes the sources then.
     pub durable: bool,
+    /// Whether a blob that a layout has is read, and taken for there only if it holds; else its length is all that is looked
+    /// at. What does not hold is replaced.
+    pub verify_present: bool,
     /// What stops it.
     pub cancel: Cancel,
 }
@@ -110,6 +121,7 @@ impl Default for Options {
             temp_dir: None,
             jobs: None,
             durable: false,
+            verify_present: false,
             cancel: Cancel::new(),
         }
     }

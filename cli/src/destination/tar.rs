@@ -122,7 +122,7 @@ fn lay(
         .set_len(0)
         .and_then(|()| into.file.set_len(len))
         .map_err(|error| io_error("writing the output", Some(&into.path), &error))?;
-    let crew = Crew::new(options.jobs(), &options.cancel);
+    let crew = Crew::new(options.jobs(), &options.cancel)?;
     let mut bare = Vec::new();
     for (part, header, at, size) in placed {
         into.write(&header, at - header.len() as u64)?;

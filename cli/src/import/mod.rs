@@ -246,6 +246,7 @@ fn bring(imported: &[Imported], open: Option<&Arc<dyn Origin>>, options: &Option
     }
     let chosen = destination::Options {
         durable: true,
+        verify_present: true,
         cancel: options.cancel.clone(),
         ..destination::Options::default()
     };
@@ -264,7 +265,11 @@ fn bring(imported: &[Imported], open: Option<&Arc<dyn Origin>>, options: &Option
         origin = Some((&image.source, Arc::clone(&from)));
         let target = match targets.last_mut() {
             Some((layout, target)) if *layout == image.layout => target,
-            _ => {
+            last => {
+                // There may be thousands, and all stay until the names come.
+                if let Some((_, last)) = last {
+                    last.rest()?;
+                }
                 let target = destination::open_as(Kind::OciLayout, &image.layout, &chosen)?;
                 targets.push((&image.layout, target));
                 let Some((_, target)) = targets.last_mut() else { continue };
