@@ -1,9 +1,11 @@
 //! Where the bytes of a blob lie on this disk.
 
 use std::fs::File;
-use std::io::{self, Seek as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use crate::layers::default_temp_dir;
 
 /// A range of a file that is a blob: all of it in a layout, a member in an archive. Its bytes are not to be trusted before
 /// their digest held.
@@ -45,6 +47,17 @@ impl BlobFile {
     /// A range of a file that is open and need not have a name: what an archive was unpacked to. `path` is for messages.
     pub fn of_open(path: impl Into<PathBuf>, file: Arc<File>, offset: u64, len: u64) -> BlobFile {
         BlobFile { path: path.into(), offset, len, file: Some(file), is_whole: false }
+    }
+
+    /// Bytes that are in no file yet: they go to a temporary one without a name.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> io::Result<BlobFile> {
+        let dir = default_temp_dir();
+        let mut file = tempfile::tempfile_in(&dir)?;
+        file.write_all(bytes)?;
+        Ok(BlobFile::of_open(dir, Arc::new(file), 0, bytes.len() as u64))
     }
 
     /// The file, to be read at given positions only, from [`BlobFile::offset`] on: others may read it as well.

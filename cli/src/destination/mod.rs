@@ -198,14 +198,14 @@ pub fn put(origin: &dyn Origin, image: &PulledImage, to: &mut dyn Destination) -
     let limits = Limits::default();
     for descriptor in image.config.iter().chain([&image.manifest]) {
         if !to.has(descriptor)? {
-            to.document(descriptor, &origin.document(&descriptor.digest, &limits)?)?;
+            to.document(descriptor, &origin.content(descriptor, &limits)?)?;
         }
     }
     for layer in &image.layers {
         if to.has(layer)? {
             continue;
         }
-        let Some(from) = origin.blob(&layer.digest)? else {
+        let Some(from) = origin.content_file(layer)? else {
             let what = format!("a layer of the image in {}", origin.name());
             return Err(Error::from(ErrorKind::NotFound { what, detail: None }).in_blob(layer.digest));
         };

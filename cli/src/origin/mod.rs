@@ -17,6 +17,7 @@ use wharfie_core::{Digest, Limits};
 use self::archive::Archive;
 use crate::blob_file::BlobFile;
 use crate::drive::{Observer, Supply};
+use crate::fault::io_error;
 use crate::layout::Layout;
 
 /// A place on this machine that holds images; nothing in it is trusted before its digest held.
@@ -107,6 +108,30 @@ pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
 }
 
 impl dyn Origin + '_ {
+    /// Reads a document: from here, or what is embedded in its descriptor, whose digest was checked when that was read.
+    ///
+    /// # Errors
+    /// As [`Origin::document`].
+    pub fn content(&self, descriptor: &Descriptor, limits: &Limits) -> Result<Vec<u8>> {
+        match (self.document(&descriptor.digest, limits), &descriptor.data) {
+            (Err(error), Some(data)) if error.code() == "not_found" => Ok(data.clone()),
+            (document, _) => document,
+        }
+    }
+
+    /// Where a blob is: here, or in a temporary file if it is embedded in its descriptor only.
+    ///
+    /// # Errors
+    /// As [`Origin::blob`]; `no_space`.
+    pub fn content_file(&self, descriptor: &Descriptor) -> Result<Option<BlobFile>> {
+        match (self.blob(&descriptor.digest)?, &descriptor.data) {
+            (None, Some(data)) => BlobFile::of_bytes(data)
+                .map(Some)
+                .map_err(|error| io_error("writing a temporary file", None, &error)),
+            (blob, _) => Ok(blob),
+        }
+    }
+
     /// Goes through an image as a pull would, with what is here: which manifests, configs and layers it has.
     ///
     /// The client machine decides; this only answers what it asks.

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testbed::faults::{Fault, FaultProxy};
 use testbed::image::{self, Layout};
@@ -393,4 +395,51 @@ fn tokens_die_while_it_goes_up() {
     let asked = tokens.asked();
     assert!(asked.iter().any(|it| it.scopes.iter().any(|scope| scope.contains("push"))), "{asked:?}");
     assert!(asked.len() > 1, "{asked:?}");
+}
+
+#[test]
+fn what_is_embedded_only_is_carried() {
+    let ship = Ship::new();
+    let mut layout = Layout::new();
+    let tar = Layer::new().file("data", &Meta::mode(0o644), noise(5, 900)).finish();
+    let layers = [(&tar[..], Compression::Gzip)];
+    let image = layout.image(("linux", "amd64"), &layers, &json!({}), &["one"]);
+    let written = |layout: &Layout| {
+        let _ = fs::remove_dir_all(ship.path("source"));
+        layout.write(&ship.path("source"));
+    };
+    written(&layout);
+    let at = |digest: &Value| {
+        ship.path("source/blobs").join(digest.as_str().unwrap_or_default().replace(':', "/"))
+    };
+    let mut manifest: Value = serde_json::from_slice(&fs::read(at(&image["digest"])).unwrap()).unwrap();
+    let mut gone = Vec::new();
+    for pointer in ["/config", "/layers/0"] {
+        let descriptor = manifest.pointer_mut(pointer).unwrap();
+        let data = fs::read(at(&descriptor["digest"])).unwrap();
+        descriptor["data"] = STANDARD.encode(&data).into();
+        gone.push((descriptor["digest"].clone(), data));
+    }
+    let mut embedding = layout.blob(MANIFEST, manifest.to_string().into_bytes());
+    embedding["platform"] = image["platform"].clone();
+    layout.tag("t", &embedding);
+    written(&layout);
+    for (digest, _) in &gone {
+        fs::remove_file(at(digest)).unwrap();
+    }
+    let platform = ["--platform", "linux/amd64"];
+    for place in ["oci:out:t", "oci-archive:out.tar:t", "dir:flat", "docker-archive:docker.tar:t:1"] {
+        ship.ok(&[&["copy", "oci:source:t", place][..], &platform].concat());
+        ship.ok(&[&["validate", place][..], &platform].concat());
+    }
+    for (digest, data) in &gone {
+        let path = ship.path("out/blobs").join(digest.as_str().unwrap().replace(':', "/"));
+        assert_eq!(&fs::read(path).unwrap(), data);
+    }
+    ship.ok(&[&["copy", "--compress", "zstd", "oci:source:t", "oci:out:zstd"][..], &platform].concat());
+    ship.ok(&[&["save", "oci:source:t", "--name", "t:1", "-o", "saved.tar"][..], &platform].concat());
+    ship.ok(&[&["load", "-i", "oci:source:t", "--into", "loaded"][..], &platform].concat());
+    for place in ["oci:out:zstd", "saved.tar", "oci:loaded:t"] {
+        ship.ok(&[&["validate", place][..], &platform].concat());
+    }
 }

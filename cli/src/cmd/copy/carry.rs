@@ -88,12 +88,12 @@ pub(super) fn carry(
             Part::Document(descriptor, document) => return to.document(descriptor, &document.raw),
             Part::Blob(descriptor) if to.has(descriptor)? => carried.present += 1,
             Part::Blob(descriptor) if descriptor.media_type.is_config() => {
-                to.document(descriptor, &origin.document(&descriptor.digest, &limits)?)?;
+                to.document(descriptor, &origin.content(descriptor, &limits)?)?;
                 carried.blobs += 1;
                 carried.bytes += descriptor.size;
             }
             Part::Blob(descriptor) => {
-                let Some(file) = origin.blob(&descriptor.digest)? else {
+                let Some(file) = origin.content_file(descriptor)? else {
                     if descriptor.media_type.is_nondistributable() {
                         return Ok(());
                     }

@@ -204,7 +204,8 @@ impl Work<'_> {
         }
         let swap = match pack::media_type(&layer.media_type, format) {
             Some(media_type) => {
-                let Some(blob) = self.overlay.blob(&layer.digest)? else {
+                let origin: &dyn Origin = &self.overlay;
+                let Some(blob) = origin.content_file(layer)? else {
                     let what = format!("{} in {}", layer.digest, self.overlay.name());
                     return Err(ErrorKind::NotFound { what, detail: None }.into());
                 };
