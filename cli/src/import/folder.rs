@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn directories_that_are_meant() {
         let home = tempfile::tempdir().unwrap();
-        let cases: &[(&str, &[(&str, &str)], bool)] = &[
+        type Files<'f> = &'f [(&'f str, &'f str)];
+        let cases: [(&str, Files<'_>, bool); 7] = [
             ("v1", &[("repositories", "{}"), ("0a/json", "{}"), ("0a/layer.tar", "")], true),
             ("untagged", &[("manifest.json", "\n [{\"Config\": \"a.json\"}]")], true),
             ("dir", &[("manifest.json", "{\"schemaVersion\": 2}")], true),
@@ -138,7 +139,7 @@ mod tests {
             ("code", &[("repositories/one", ""), ("manifest.json", "")], false),
         ];
         for (name, files, _) in cases {
-            for (file, content) in *files {
+            for (file, content) in files {
                 let path = home.path().join(name).join(file);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, content).unwrap();
@@ -148,7 +149,7 @@ mod tests {
         for (name, _, is_meant) in cases {
             let is_source =
                 folder.sources.iter().any(|source| source.path() == Some(&home.path().join(name)));
-            assert_eq!(is_source, *is_meant, "{name}");
+            assert_eq!(is_source, is_meant, "{name}");
         }
     }
 }
