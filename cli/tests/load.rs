@@ -430,10 +430,14 @@ fn each_of_many_and_every_kind_of_directory() {
     }
     fs::remove_file(home.path().join("in/v1/manifest.json")).unwrap();
     fs::remove_file(home.path().join("in/untagged/repositories")).unwrap();
+    let manifest = home.path().join("in/untagged/manifest.json");
+    let mut list: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    list[0]["RepoTags"] = Value::Null;
+    fs::write(manifest, list.to_string()).unwrap();
     for seed in 0..30 {
         one(None, seed, 2_000).0.write(&home.path().join(format!("in/image-{seed}")));
     }
-    fails(home.path(), &["load", "--all", "in", "--each-into", "out"], &["first:1", "in/named", "in/v1"]);
+    fails(home.path(), &["load", "--all", "in", "--each-into", "out"], &["first_1", "in/named", "in/v1"]);
     fs::remove_dir_all(home.path().join("in/named")).unwrap();
     ok(home.path(), &["load", "--all", "in", "--each-into", "out", "--remove"]);
     assert_eq!(fs::read_dir(home.path().join("in")).unwrap().count(), 0);
