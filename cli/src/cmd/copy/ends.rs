@@ -378,7 +378,7 @@ fn first(pulled: Pulled) -> Result<Made> {
 /// Reads a manifest or index.
 pub(super) fn read(origin: &dyn Origin, descriptor: &Descriptor) -> Result<Document> {
     let limits = Limits::default();
-    let raw = origin.document(&descriptor.digest, &limits)?;
+    let raw = origin.content(descriptor, &limits)?;
     let kind = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
     Document::parse(&raw, kind.as_deref(), &limits).map_err(|error| error.in_blob(descriptor.digest))
 }
