@@ -5,7 +5,15 @@ use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wharfie_core::error::{ErrorKind, Result};
+
+use crate::at;
+use crate::drive::Cancel;
+use crate::fault::{changed, io_error};
 use crate::layers::default_temp_dir;
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
 
 /// A range of a file that is a blob: all of it in a layout, a member in an archive. Its bytes are not to be trusted before
 /// their digest held.
@@ -95,6 +103,37 @@ impl BlobFile {
     pub fn present(&self, file: &File) -> io::Result<u64> {
         let len = file.metadata()?.len().saturating_sub(self.offset);
         Ok(if self.is_whole { len } else { len.min(self.len) })
+    }
+
+    /// Reads it from end to end, piece by piece; `operation` is what a failure is said to be of.
+    ///
+    /// # Errors
+    /// `local_io`, `cancelled`, and what `take` answers.
+    pub(crate) fn read_pieces(
+        &self,
+        operation: &'static str,
+        cancel: &Cancel,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |error: &io::Error| io_error(operation, Some(&self.path), error);
+        let file = self.open().map_err(|error| failed(&error))?;
+        let mut buffer = vec![0; PIECE];
+        let mut read = 0;
+        while read < self.len {
+            if cancel.is_cancelled() {
+                return Err(ErrorKind::Cancelled {}.into());
+            }
+            let n = buffer.len().min(usize::try_from(self.len - read).unwrap_or(usize::MAX));
+            at::read_exact(&file, &mut buffer[..n], self.offset + read).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::UnexpectedEof => changed(&self.path),
+                    _ => failed(&error),
+                }
+            })?;
+            take(&buffer[..n])?;
+            read += n as u64;
+        }
+        Ok(())
     }
 
     /// Where it ends for who reads it.

@@ -5,12 +5,45 @@ use std::io;
 
 use ring::digest as ring_digest;
 use wharfie_core::codec::{
-    Checkpoint, Codec, Codecs, Format, GzipDecoder, GzipEncoder, Identity, Inflater, Needs, Noted, Progress,
+    Checkpoint, Codec, Codecs, Decoder as Decoding, Format, GzipDecoder, GzipEncoder, Identity, Inflater,
+    Needs, Noted, Progress,
 };
 use wharfie_core::digest::{Algorithm, Hash, Hashes, SoftHashes};
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::{Digest, Limits};
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, Operation as _, OutBuffer};
+
+/// Has a decoder take all of a piece, and hands on what comes of it.
+pub(crate) fn decode(
+    decoder: &mut Decoding<'_>,
+    mut input: &[u8],
+    buffer: &mut [u8],
+    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let step = decoder.process(input, buffer)?;
+        input = input.get(step.read..).unwrap_or_default();
+        keep(buffer.get(..step.written).unwrap_or_default())?;
+        if input.is_empty() && step.needs != Needs::Output {
+            return Ok(());
+        }
+    }
+}
+
+/// The input has ended: hands on what is left, if it may end there.
+pub(crate) fn decode_rest(
+    decoder: &mut Decoding<'_>,
+    buffer: &mut [u8],
+    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let step = decoder.finish(buffer)?;
+        keep(buffer.get(..step.written).unwrap_or_default())?;
+        if step.needs == Needs::Nothing {
+            return Ok(());
+        }
+    }
+}
 
 /// This host's hashes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -45,3 +45,9 @@ pub(crate) fn same_file_system(one: &Path, other: &Path) -> Option<bool> {
         None
     }
 }
+
+/// Somebody wrote to a file while it was read.
+pub(crate) fn changed(path: &Path) -> Error {
+    let reason = "it changed while it was read".to_owned();
+    Error::from(ErrorKind::LocalIo { operation: "reading", reason }).at_path(path.display().to_string())
+}

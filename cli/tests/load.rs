@@ -9,26 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::image::{Layout, digest};
-use testbed::layer::{Compression, Layer, Meta};
+use testbed::layer::{Compression, Layer, Meta, noise};
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 fn own_platform() -> (&'static str, &'static str) {
     ("linux", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" })
-}
-
-/// Bytes that nothing compresses: a xorshift from a seed.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.extend(state.to_le_bytes());
-    }
-    out.truncate(len);
-    out
 }
 
 /// An image of two layers, one of them shared by all; its manifest's descriptor.

@@ -22,9 +22,6 @@ use crate::image::Descriptor;
 use crate::name::{Name, steers};
 use crate::reference::Reference;
 
-/// What containerd and BuildKit call an image, in full.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
 /// Bytes of a name, at most: what file systems hold, where each image gets a directory.
 const NAME_BYTES: usize = 255;
 
@@ -173,7 +170,7 @@ fn own_names(source: &Source<'_>) -> Result<Vec<Named>> {
 /// the tag of the name that containerd and BuildKit note beside it (`io.containerd.image.name`), it is the latter; and so
 /// it is where there is no other. One that is empty is none.
 pub fn ref_name(entry: &Descriptor) -> Option<&str> {
-    let full = entry.annotations.get(CONTAINERD_NAME).map(String::as_str).filter(|name| !name.is_empty());
+    let full = entry.containerd_name().filter(|name| !name.is_empty());
     let name = entry.ref_name().filter(|name| !name.is_empty());
     match (name, full) {
         (Some(name), Some(full)) => {

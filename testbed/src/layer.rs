@@ -7,6 +7,20 @@ use tar::{Builder, EntryType, Header};
 /// 2025-01-01T00:00:00Z: the time of everything that says no other.
 pub const TIME: u64 = 1_735_689_600;
 
+/// Bytes that nothing compresses: a xorshift from a seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
 /// Owner, mode and the rest of one entry.
 #[derive(Debug, Clone)]
 pub struct Meta {

@@ -35,6 +35,13 @@ fn remove_unfinished() {
     }
 }
 
+/// What Ctrl-C cancels.
+pub(super) fn stoppable() -> Cancel {
+    let cancel = Cancel::new();
+    stops(&cancel);
+    cancel
+}
+
 /// Has Ctrl-C stop this.
 pub(super) fn stops(cancel: &Cancel) {
     if let Ok(mut running) = RUNNING.lock() {

@@ -44,7 +44,7 @@ pub(super) fn create(arguments: &CreateArgs, console: &Console) -> Result<()> {
     if let Some(created) = &created {
         edit.set_created(created);
     }
-    let cancel = stoppable();
+    let cancel = interrupt::stoppable();
     let mut bench = bench(&arguments.layer, edit.created(), &arguments.to, &cancel)?;
     let mut product = Product::default();
     let mut yard =
@@ -105,7 +105,7 @@ pub(super) fn flatten(arguments: &FlattenArgs, console: &Console) -> Result<()> 
         OrderArg::Stream => Order::Stream,
         OrderArg::Canonical => Order::Canonical,
     };
-    let cancel = stoppable();
+    let cancel = interrupt::stoppable();
     let temp_dir = arguments.to.temp_dir.clone();
     let options = ExportOptions {
         format: arguments.compress.map_or(Format::Gzip, |compress| compress.format),
@@ -182,7 +182,7 @@ impl Change<'_> {
         });
         open::one_registry(&self.from.network, images.chain([self.name]).chain(self.to.output.as_deref()))?;
         self.changes.check()?;
-        let cancel = stoppable();
+        let cancel = interrupt::stoppable();
         let choice = choice(self.which)?;
         let depth = target.depth(self.name);
         let opened = open::open(self.name, self.from, open::options(choice.clone(), depth), console)?;
@@ -396,12 +396,6 @@ fn choice(which: &WhichArgs) -> Result<PlatformChoice> {
         true => PlatformChoice::All,
         false => PlatformChoice::One(open::platform(which.platform.platform.as_deref())?),
     })
-}
-
-fn stoppable() -> Cancel {
-    let cancel = Cancel::new();
-    interrupt::stops(&cancel);
-    cancel
 }
 
 fn bench(layer: &LayerArgs, date: &str, to: &ToArgs, cancel: &Cancel) -> Result<Workbench> {

@@ -26,6 +26,7 @@ use crate::console::{Bytes, Console};
 use crate::destination::{self, Options};
 use crate::drive::{Cancel, Supply};
 use crate::export::format_of_name;
+use crate::fault::io_error;
 use crate::origin::Origin;
 use crate::store::{Claim, Store};
 
@@ -296,7 +297,8 @@ impl Supply for Product {
     fn blob(&self, descriptor: &Descriptor) -> Result<Option<BlobFile>> {
         let config = self.documents.iter().find(|(known, _)| known.digest == descriptor.digest);
         if let Some((_, bytes)) = config {
-            return scratch(bytes).map(Some);
+            let failed = |error| io_error("writing a temporary file", None, &error);
+            return BlobFile::of_bytes(bytes).map(Some).map_err(failed);
         }
         let found = self.find(&descriptor.digest)?;
         if found.is_none() {
@@ -321,18 +323,6 @@ fn name_there(local: &Local) -> Result<Option<String>> {
     }
 }
 
-/// A few bytes as a file without a name.
-fn scratch(bytes: &[u8]) -> Result<BlobFile> {
-    let write = || -> std::io::Result<BlobFile> {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(bytes)?;
-        Ok(BlobFile::of_open("the config", Arc::new(file), 0, bytes.len() as u64))
-    };
-    write().map_err(|error| {
-        ErrorKind::LocalIo { operation: "writing a temporary file", reason: error.to_string() }.into()
-    })
-}
-
 /// Has a blob in the store, verified on its way there.
 fn keep(store: &Store, descriptor: &Descriptor, from: &BlobFile, cancel: &Cancel) -> Result<()> {
     let failed = |error: std::io::Error| -> Error {
@@ -350,7 +340,7 @@ fn keep(store: &Store, descriptor: &Descriptor, from: &BlobFile, cancel: &Cancel
                 let mut file = partial.file();
                 file.seek(SeekFrom::Start(0)).map_err(failed)?;
                 let mut verifier = Verifier::new(&NativeHashes, descriptor.digest, Some(descriptor.size));
-                let copied = crate::make::read_pieces(from, cancel, &mut |piece| {
+                let copied = from.read_pieces("reading a layer", cancel, &mut |piece| {
                     verifier.update(piece)?;
                     file.write_all(piece).map_err(failed)
                 });

@@ -27,8 +27,7 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
     let kind = kind(arguments.format);
     let names = names(arguments, kind)?;
     open::one_registry(&arguments.from.network, arguments.images.iter().map(String::as_str))?;
-    let cancel = Cancel::new();
-    interrupt::stops(&cancel);
+    let cancel = interrupt::stoppable();
     let options = options(arguments, kind, &cancel)?;
     let to_stdout = arguments.output == Path::new("-");
     let mut destination = if to_stdout {

@@ -1,5 +1,7 @@
 //! The thread that owns the machine: it takes what happened, drains what is to be done, and does it.
 
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use wharfie_core::client::{
     self, BlobId, BodyPlan, Client, Credentials, CredentialsId, Event, ExchangeId, Failure, Flow, JobId,
-    ListOptions, Outcome, Output, Placed, PushOptions, ReferrersOptions, Request, RequestBody, SinkFailure,
+    ListOptions, Outcome, Output, PushOptions, ReferrersOptions, SinkFailure,
 };
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{ErrorKind, Misuse, Result};
@@ -21,11 +23,12 @@ use wharfie_core::http::{Head, Headers};
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Error, Millis, Reference};
 
-use super::arrivals::{Arrivals, Arriving, Over};
+use self::sending::Sending;
+use super::arrivals::{Arrivals, Over};
 use super::exchange::{self, Exchange, Live, Plan};
 use super::network::Network;
 use super::observe::{CredentialSource, Observer, Transfer, TransferState};
-use super::outgoing::{Origin, Outgoing, Supply};
+use super::outgoing::Supply;
 use super::relay::Relay;
 use super::sink::{Place, Sink};
 use super::trace::Trace;
@@ -147,16 +150,6 @@ struct Running {
     described: Option<(client::Pulled, u64)>,
     /// What the machine said, once it has; told when all writes before this one are done.
     outcome: Option<(Result<Outcome>, u64)>,
-}
-
-/// A blob that goes up.
-struct Sending {
-    job: JobId,
-    digest: Digest,
-    size: u64,
-    origin: Origin,
-    /// How far the request that sends it has come.
-    position: u64,
 }
 
 struct Started {
@@ -576,15 +569,7 @@ impl Machine {
                 }
             }
             Event::Finished(job, outcome) => {
-                self.sending.retain(|_, sending| sending.job != job);
-                let sending = &self.sending;
-                self.relays.retain(|blob, relay| {
-                    let is_wanted = sending.contains_key(blob);
-                    if !is_wanted {
-                        relay.fail();
-                    }
-                    is_wanted
-                });
+                self.forget_sends(job);
                 if let Some(running) = self.jobs.get_mut(&job) {
                     running.outcome.get_or_insert((outcome, self.next_write));
                 }
@@ -618,85 +603,6 @@ impl Machine {
             None => self.client.refuse(now, blob, offline(&descriptor.digest)),
         };
         self.check(done);
-    }
-
-    /// A blob is going to be sent from this disk.
-    fn send(&mut self, job: JobId, blob: BlobId, descriptor: &Descriptor) {
-        let now = self.now();
-        let Some(supply) = self.jobs.get(&job).and_then(|running| running.supply.clone()) else { return };
-        let error = match supply.blob(descriptor) {
-            Ok(Some(file)) if file.len == descriptor.size => {
-                let Descriptor { digest, size, .. } = *descriptor;
-                let sending = Sending { job, digest, size, origin: Origin::File(file), position: 0 };
-                self.sending.insert(blob, sending);
-                return;
-            }
-            Ok(Some(file)) => {
-                let size = ErrorKind::SizeMismatch { expected: descriptor.size, actual: file.len };
-                Error::from(size).at_path(file.path.display().to_string())
-            }
-            Ok(None) => missing(descriptor),
-            Err(error) => error,
-        };
-        let done = self.client.handle_source_failure(now, blob, error.in_blob(descriptor.digest));
-        self.check(done);
-    }
-
-    /// A blob that comes from one registry goes on to another.
-    fn relay(&mut self, job: JobId, blob: BlobId, descriptor: &Descriptor) {
-        let Some(over) = self.jobs.get(&job).filter(|running| running.copies).map(|job| job.over.clone())
-        else {
-            return;
-        };
-        let Descriptor { digest, size, .. } = *descriptor;
-        let origin = if self.store.has(&digest) == Some(size) {
-            Origin::Store(Arriving::new(self.arrivals.clone(), self.store.clone(), over), digest, size)
-        } else {
-            Origin::Relay(Arc::clone(self.relays.entry(blob).or_default()))
-        };
-        self.sending.insert(blob, Sending { job, digest, size, origin, position: 0 });
-    }
-
-    /// A blob has to go again from where it is not held any more: the whole job begins again, with what is there by now.
-    fn lost(&mut self, blob: BlobId) -> Result<(), Misuse> {
-        let now = self.now();
-        let Some(sending) = self.sending.get(&blob) else { return Ok(()) };
-        let digest = sending.digest;
-        let Some(running) = self.jobs.get(&sending.job) else { return Ok(()) };
-        running.lost.store(true, Ordering::Relaxed);
-        let detail = Some("an upload broke off, and what had gone of it was not held any more".to_owned());
-        let error = ErrorKind::ConnectionFailed { host: running.to.clone(), reason: "ended", detail };
-        self.client.handle_source_failure(now, blob, Error::from(error).in_blob(digest))
-    }
-
-    /// What an exchange sends of a blob, if it does.
-    fn outgoing(&mut self, id: ExchangeId, request: &Request) -> Option<Outgoing> {
-        let RequestBody::Source { blob, offset, len } = request.body else { return None };
-        let sending = self.sending.get_mut(&blob)?;
-        sending.position = offset;
-        let (origin, inbox) = (sending.origin.clone(), self.inbox.clone());
-        Some(Outgoing { id, blob, origin, offset, len, inbox })
-    }
-
-    /// Bytes of a blob went out.
-    fn sent(&mut self, id: ExchangeId, len: u64) {
-        let blob = self.exchanges.get(&id).and_then(|started| started.sends);
-        let Some(sending) = blob.and_then(|blob| self.sending.get_mut(&blob)) else { return };
-        sending.position = sending.position.saturating_add(len);
-        let Sending { digest, size, position, .. } = *sending;
-        let state = TransferState::Sending;
-        self.observer.transfer(&Transfer { digest, position, size: Some(size), state });
-    }
-
-    /// A blob is where it was to go.
-    fn placed(&mut self, blob: BlobId, how: Placed) {
-        let Some(sending) = self.sending.remove(&blob) else { return };
-        self.relays.remove(&blob);
-        if how == Placed::Sent {
-            let Sending { digest, size, .. } = sending;
-            let (position, state) = (size, TransferState::Done);
-            self.observer.transfer(&Transfer { digest, position, size: Some(size), state });
-        }
     }
 
     fn is_online(&self, job: JobId) -> bool {

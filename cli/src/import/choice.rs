@@ -14,9 +14,6 @@ use crate::destination::Destination;
 use crate::drive::Observer;
 use crate::origin::Origin;
 
-/// What an entry of a layout's index is called; it gets another name where it goes.
-const NAMES: &[&str] = &["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-
 /// Which images of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Narrow {
@@ -174,7 +171,7 @@ impl Chosen {
     /// As it is listed where it goes: without the names that it had.
     pub(super) fn listed(&self) -> Descriptor {
         let mut top = self.top.clone();
-        top.annotations.retain(|key, _| !NAMES.contains(&key.as_str()));
+        top.forget_names();
         top.data = None;
         top
     }

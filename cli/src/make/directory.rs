@@ -10,9 +10,9 @@ use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::merge::check_source;
 use wharfie_core::tar::{END_OF_ARCHIVE, Header, Kind, Metadata, Mtime, Xattrs, padding};
 
-use super::{MakeOptions, PIECE, changed};
+use super::{MakeOptions, PIECE};
 use crate::export::Packing;
-use crate::fault::io_error;
+use crate::fault::{changed, io_error};
 
 /// A walk through one directory, into a tar.
 pub(super) struct Walk<'w, 'p> {

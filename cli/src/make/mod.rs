@@ -9,17 +9,14 @@ mod tarball;
 use std::path::PathBuf;
 
 use wharfie_core::codec::Format;
-use wharfie_core::digest::Hasher;
-use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 use wharfie_core::media_type::Compression;
 use wharfie_core::merge::Sourcing;
-use wharfie_core::{Algorithm, Digest, Error, Limits, MediaType};
+use wharfie_core::{Digest, Limits, MediaType};
 
 pub use self::material::Material;
-use crate::at;
 use crate::blob_file::BlobFile;
-use crate::codec::NativeHashes;
 use crate::drive::Cancel;
 use crate::export::{ExportOptions, Report, Sink, export, pack_file};
 use crate::fault::io_error;
@@ -155,48 +152,4 @@ fn media_type(format: Format) -> MediaType {
         Format::Zstd => Compression::Zstd,
         _ => Compression::Plain,
     })
-}
-
-/// The digest of a blob on this disk.
-///
-/// # Errors
-/// `local_io`, `permission_denied`.
-pub fn digest_of(blob: &BlobFile) -> Result<Digest> {
-    let mut hasher = Hasher::new(&NativeHashes, Algorithm::Sha256);
-    read_pieces(blob, &Cancel::new(), &mut |piece| {
-        hasher.update(piece);
-        Ok(())
-    })?;
-    Ok(hasher.finish())
-}
-
-/// Reads a blob from end to end.
-pub(crate) fn read_pieces(
-    blob: &BlobFile,
-    cancel: &Cancel,
-    take: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let failed = |error: &std::io::Error| io_error("reading a layer", Some(&blob.path), error);
-    let file = blob.open().map_err(|error| failed(&error))?;
-    let mut buffer = vec![0; PIECE];
-    let mut read = 0;
-    while read < blob.len {
-        if cancel.is_cancelled() {
-            return Err(ErrorKind::Cancelled {}.into());
-        }
-        let n = buffer.len().min(usize::try_from(blob.len - read).unwrap_or(usize::MAX));
-        at::read_exact(&file, &mut buffer[..n], blob.offset + read).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => changed(&blob.path),
-            _ => failed(&error),
-        })?;
-        take(&buffer[..n])?;
-        read += n as u64;
-    }
-    Ok(())
-}
-
-/// Somebody wrote to a file while it was read.
-fn changed(path: &std::path::Path) -> Error {
-    let reason = "it changed while it was read".to_owned();
-    Error::from(ErrorKind::LocalIo { operation: "reading", reason }).at_path(path.display().to_string())
 }

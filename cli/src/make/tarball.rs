@@ -11,12 +11,12 @@ use wharfie_core::image::Descriptor;
 use wharfie_core::merge::Scan;
 use wharfie_core::{Algorithm, Digest};
 
-use super::{Layer, MakeOptions, PIECE, Workbench, changed, media_type, read_pieces};
+use super::{Layer, MakeOptions, PIECE, Workbench, media_type};
 use crate::at;
 use crate::blob_file::BlobFile;
 use crate::codec::{NativeCodecs, NativeHashes};
 use crate::export::pack_file;
-use crate::fault::io_error;
+use crate::fault::{changed, io_error};
 
 /// What a blob turned out to be.
 pub(super) struct Measured {
@@ -106,7 +106,7 @@ pub(super) fn measure(
         plain.update(bytes);
         take(bytes)
     };
-    read_pieces(blob, &options.cancel, &mut |piece| {
+    blob.read_pieces("reading a layer", &options.cancel, &mut |piece| {
         packed.update(piece);
         let mut taken = 0;
         loop {

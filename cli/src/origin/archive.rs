@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharfie_core::archive::{Catalog, Cataloguer, Collection, Kind, Need, Reading, Span};
-use wharfie_core::codec::{Codec as _, Decoder, Format, Needs};
+use wharfie_core::codec::{Decoder, Format};
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document};
@@ -15,7 +15,8 @@ use wharfie_core::{Algorithm, Digest, Limits};
 use super::Origin;
 use crate::at;
 use crate::blob_file::BlobFile;
-use crate::codec::{NativeCodecs, NativeHashes};
+use crate::codec::{NativeCodecs, NativeHashes, decode, decode_rest};
+use crate::drive::Cancel;
 use crate::fault::io_error;
 use crate::layers::default_temp_dir;
 
@@ -196,38 +197,8 @@ fn unpacked(mut file: File, head: &[u8], path: &Path, limits: &Limits) -> Result
             Err(error) => return Err(io_error("reading an archive", Some(path), &error)),
         }
     }
-    ended(&mut decoder, &mut buffer, &mut keep)?;
+    decode_rest(&mut decoder, &mut buffer, &mut keep)?;
     Ok(spool)
-}
-
-fn decode(
-    decoder: &mut Decoder<'_>,
-    mut input: &[u8],
-    buffer: &mut [u8],
-    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    loop {
-        let step = decoder.process(input, buffer)?;
-        input = input.get(step.read..).unwrap_or_default();
-        keep(buffer.get(..step.written).unwrap_or_default())?;
-        if input.is_empty() && step.needs == Needs::Input {
-            return Ok(());
-        }
-    }
-}
-
-fn ended(
-    decoder: &mut Decoder<'_>,
-    buffer: &mut [u8],
-    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    loop {
-        let step = decoder.finish(buffer)?;
-        keep(buffer.get(..step.written).unwrap_or_default())?;
-        if step.needs == Needs::Nothing {
-            return Ok(());
-        }
-    }
 }
 
 /// The members of an archive, whose content is passed over.
@@ -287,28 +258,19 @@ fn bytes(blob: &BlobFile) -> Result<Vec<u8>> {
 }
 
 fn digest(blob: &BlobFile, decoded: bool, limits: &Limits) -> Result<Digest> {
-    let reading = |error| io_error("reading an archive", Some(&blob.path), &error);
-    let file = blob.open().map_err(reading)?;
     let mut hasher = Hasher::new(&NativeHashes, Algorithm::Sha256);
     let mut decoder = Decoder::new(&NativeCodecs, None, limits);
-    let (mut input, mut buffer) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut buffer = vec![0; PIECE];
     let mut take = |bytes: &[u8]| -> Result<()> {
         hasher.update(bytes);
         Ok(())
     };
-    let mut position = 0;
-    while position < blob.len {
-        let len = usize::try_from(blob.len - position).unwrap_or(PIECE).min(PIECE);
-        at::read_exact(&file, &mut input[..len], blob.offset + position).map_err(reading)?;
-        position += len as u64;
-        if decoded {
-            decode(&mut decoder, &input[..len], &mut buffer, &mut take)?;
-        } else {
-            take(&input[..len])?;
-        }
-    }
+    blob.read_pieces("reading an archive", &Cancel::new(), &mut |piece| match decoded {
+        true => decode(&mut decoder, piece, &mut buffer, &mut take),
+        false => take(piece),
+    })?;
     if decoded {
-        ended(&mut decoder, &mut buffer, &mut take)?;
+        decode_rest(&mut decoder, &mut buffer, &mut take)?;
     }
     Ok(hasher.finish())
 }

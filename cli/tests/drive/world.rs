@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use testbed::image::digest;
+pub(crate) use testbed::layer::noise;
 use testbed::server::{After, Response, Server};
 use wharfie::drive::{
     CredentialSource, Driver, NetworkOptions, NoCredentials, Observer, PullOptions, Pulled, Transfer,
@@ -30,20 +31,6 @@ pub(crate) struct Image {
     pub(crate) config: String,
     pub(crate) layers: Vec<String>,
     pub(crate) content: BTreeMap<String, Vec<u8>>,
-}
-
-/// Bytes that do not compress, the same each time.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }
 
 impl Image {

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 use tempfile::TempDir;
 use testbed::image::Layout;
-use testbed::layer::{Compression, Layer, Meta};
+use testbed::layer::{Compression, Layer, Meta, noise};
 use testbed::registry::{Options, Registry};
 
 /// The name under which [`Cargo::load`] pushes it.
@@ -76,18 +76,4 @@ fn layout(sizes: &[usize]) -> Layout {
     let manifest = layout.image(platform, &packed, &json!({}), &vec!["noise"; sizes.len()]);
     layout.tag("cargo", &manifest);
     layout
-}
-
-/// Bytes that nothing compresses: a xorshift from a seed.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.extend(state.to_le_bytes());
-    }
-    out.truncate(len);
-    out
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testbed::faults::{Fault, FaultProxy};
 use testbed::image::{self, Layout};
-use testbed::layer::{Compression, Layer, Meta};
+use testbed::layer::{Compression, Layer, Meta, noise};
 use testbed::registry::{Options, Registry};
 use testbed::server::Response;
 use testbed::token::{self, TokenServer};
@@ -21,18 +21,6 @@ use crate::interrupted::Small;
 use crate::ship::{Ship, run, signal, wait_until};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-/// Bytes that do not compress.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
-}
 
 /// An index `t` of three platforms that share a layer, one of them with an attestation; an artifact `chart` that is no image; a
 /// signature of the index.

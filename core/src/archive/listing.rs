@@ -2,24 +2,28 @@
 //! entries that nobody here can read as well.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde_json::Value;
 
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::Descriptor;
+use crate::image::{Descriptor, REF_NAME};
 use crate::json_text::{Object, joined, list};
 use crate::limits::Limits;
-
-/// The name of an entry (image-spec `annotations.md`).
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 const MANIFESTS: &str = "manifests";
 
 /// The index of a layout that lists nothing.
 pub const EMPTY: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// Where a blob is in a layout, relative and with `/`.
+pub fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
 
 /// The content of `oci-layout`, which says that a directory or an archive is a layout.
 pub const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -10,4 +10,4 @@ mod rewrite;
 
 pub use companions::{companion_tags, subject_of_tag};
 pub use prune::{Pruned, prune};
-pub use rewrite::{Format, Rewritten, Swap, rewrite};
+pub use rewrite::{Format, Rewritten, Swap, packed_type, rewrite};

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::edit::Family;
 use crate::image::{Document, View};
 use crate::json_text::{Object, joined, list, text};
 use crate::media_type::{Compression, MediaType};
@@ -206,6 +207,15 @@ fn annotations(
         descriptor.set("annotations", after);
     }
     Ok(true)
+}
+
+/// The type of a layer that is packed anew; `None` if it is packed so already, or must not be changed.
+pub fn packed_type(now: &MediaType, wanted: Compression) -> Option<MediaType> {
+    match now {
+        MediaType::OciLayer(compression) if *compression != wanted => Some(MediaType::OciLayer(wanted)),
+        MediaType::DockerLayer(compression) if *compression != wanted => Some(Family::Docker.layer(wanted)),
+        _ => None,
+    }
 }
 
 /// The type of the same thing in a format. What neither has stays what it is.

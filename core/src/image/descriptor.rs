@@ -43,8 +43,11 @@ const PLATFORM_KEYS: &[&str] = &["architecture", "os", "os.version", "os.feature
 const ATTESTATION: &str = "vnd.docker.reference.type";
 /// The manifest that an attestation is about.
 const ATTESTATION_SUBJECT: &str = "vnd.docker.reference.digest";
-/// The name of an entry in an OCI layout's index.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation that names an entry of an OCI layout's index (image-spec `annotations.md`).
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation by which containerd and BuildKit note an entry's full reference, beside which [`REF_NAME`] is often the tag
+/// alone.
+pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 impl Descriptor {
     /// Of these three, which every descriptor has.
@@ -82,6 +85,17 @@ impl Descriptor {
     /// The name that an OCI layout's index gives this entry (`org.opencontainers.image.ref.name`).
     pub fn ref_name(&self) -> Option<&str> {
         self.annotations.get(REF_NAME).map(String::as_str)
+    }
+
+    /// The full name that containerd and BuildKit give this entry of an index ([`CONTAINERD_NAME`]).
+    pub fn containerd_name(&self) -> Option<&str> {
+        self.annotations.get(CONTAINERD_NAME).map(String::as_str)
+    }
+
+    /// Takes away what an index calls it.
+    pub fn forget_names(&mut self) {
+        self.annotations.remove(REF_NAME);
+        self.annotations.remove(CONTAINERD_NAME);
     }
 
     pub(super) fn read(node: &Node<'_>, limits: &Limits) -> Result<Descriptor> {

@@ -17,7 +17,7 @@ mod manifest;
 mod schema1;
 
 pub use config::{Config, Execution, Healthcheck, History};
-pub use descriptor::Descriptor;
+pub use descriptor::{CONTAINERD_NAME, Descriptor, REF_NAME};
 pub use document::{Document, View};
 pub use index::{Choice, Index, available};
 pub use manifest::Manifest;

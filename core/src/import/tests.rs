@@ -134,7 +134,7 @@ fn batches() {
                         entry.annotations.extend(value);
                     };
                     note("org.opencontainers.image.ref.name", &image.name);
-                    note(CONTAINERD_NAME, &image.containerd);
+                    note(crate::image::CONTAINERD_NAME, &image.containerd);
                     entry
                 };
                 source.images.iter().map(entry).collect()

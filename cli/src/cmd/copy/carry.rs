@@ -6,6 +6,7 @@ use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Descriptor, Document, View};
 use wharfie_core::{Digest, Limits};
 
+use super::super::watch::short;
 use super::ends::read;
 use super::rework::Reworked;
 use crate::console::Console;
@@ -100,8 +101,7 @@ pub(super) fn carry(
                     let what = format!("{} in {}", descriptor.digest, origin.name());
                     return Err(ErrorKind::NotFound { what, detail: None }.into());
                 };
-                let short: String = descriptor.digest.hex().chars().take(12).collect();
-                let task = console.task("copying", &short, 0, Some(descriptor.size));
+                let task = console.task("copying", &short(&descriptor.digest), 0, Some(descriptor.size));
                 to.blob(descriptor, &file)?;
                 task.done(descriptor.size);
                 carried.blobs += 1;

@@ -7,12 +7,11 @@ use wharfie_core::codec::{Codec, Codecs as _, Decoder, Format, Needs};
 use wharfie_core::digest::{Hasher, Verifier};
 use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::image::Descriptor;
-use wharfie_core::media_type::Compression;
-use wharfie_core::{Digest, Limits, MediaType};
+use wharfie_core::{Digest, Limits};
 
-use crate::at;
+use super::super::watch::short;
 use crate::blob_file::BlobFile;
-use crate::codec::{NativeCodecs, NativeHashes};
+use crate::codec::{NativeCodecs, NativeHashes, decode, decode_rest};
 use crate::console::Console;
 use crate::drive::Cancel;
 use crate::fault::io_error;
@@ -20,23 +19,6 @@ use crate::layers::default_temp_dir;
 
 /// Bytes that are read, decoded and packed at once.
 const PIECE: usize = 256 << 10;
-
-/// The type of a layer that is packed so; `None` if it is already, or must not be changed.
-pub(super) fn media_type(now: &MediaType, format: Format) -> Option<MediaType> {
-    let wanted = match format {
-        Format::Zstd => Compression::Zstd,
-        _ => Compression::Gzip,
-    };
-    match now {
-        MediaType::OciLayer(compression) if *compression != wanted => Some(MediaType::OciLayer(wanted)),
-        // Docker's format has no zstd: OCI's type is what its engines read.
-        MediaType::DockerLayer(compression) if *compression != wanted => Some(match wanted {
-            Compression::Zstd => MediaType::OciLayer(wanted),
-            _ => MediaType::DockerLayer(wanted),
-        }),
-        _ => None,
-    }
-}
 
 /// Packs a layer anew, its blob checked on the way: the new digest and a file that goes when it is dropped.
 pub(super) fn pack(
@@ -55,46 +37,24 @@ pub(super) fn pack(
     let mut file =
         NamedTempFile::new_in(&dir).map_err(|error| io_error("packing a layer", Some(&dir), &error))?;
     let mut hasher = Hasher::new(&NativeHashes, layer.digest.algorithm());
-    let reading = |error: &std::io::Error| io_error("reading a layer", Some(&blob.path), error);
-    let opened = blob.open().map_err(|error| reading(&error))?;
-    let short: String = layer.digest.hex().chars().take(12).collect();
-    let task = console.task("packing", &short, 0, Some(layer.size));
-    let (mut input, mut plain, mut packed) = (vec![0; PIECE], vec![0; PIECE], vec![0; PIECE]);
+    let task = console.task("packing", &short(&layer.digest), 0, Some(layer.size));
+    let (mut plain, mut packed) = (vec![0; PIECE], vec![0; PIECE]);
     let mut write = |bytes: &[u8]| -> Result<()> {
         hasher.update(bytes);
         file.write_all(bytes).map_err(|error| io_error("packing a layer", None, &error))
     };
     let mut position = 0;
-    while position < blob.len {
-        if cancel.is_cancelled() {
-            return Err(ErrorKind::Cancelled {}.into());
-        }
-        let wanted = PIECE.min(usize::try_from(blob.len - position).unwrap_or(PIECE));
-        at::read_exact(&opened, &mut input[..wanted], blob.offset + position)
-            .map_err(|error| reading(&error))?;
-        verifier.update(&input[..wanted])?;
-        position += wanted as u64;
+    blob.read_pieces("reading a layer", cancel, &mut |piece| {
+        verifier.update(piece)?;
+        position += piece.len() as u64;
         task.position(position);
-        let mut left = &input[..wanted];
-        loop {
-            let step = decoder.process(left, &mut plain)?;
-            left = left.get(step.read..).unwrap_or_default();
-            feed(encoder.as_mut(), &plain[..step.written], &mut packed, &mut write)?;
-            match step.needs {
-                Needs::Output => {}
-                _ if left.is_empty() => break,
-                Needs::Input => {}
-                Needs::Nothing => break,
-            }
-        }
-    }
-    loop {
-        let step = decoder.finish(&mut plain)?;
-        feed(encoder.as_mut(), &plain[..step.written], &mut packed, &mut write)?;
-        if step.needs == Needs::Nothing {
-            break;
-        }
-    }
+        decode(&mut decoder, piece, &mut plain, &mut |bytes| {
+            feed(encoder.as_mut(), bytes, &mut packed, &mut write)
+        })
+    })?;
+    decode_rest(&mut decoder, &mut plain, &mut |bytes| {
+        feed(encoder.as_mut(), bytes, &mut packed, &mut write)
+    })?;
     loop {
         let step = encoder.finish(&mut packed)?;
         write(&packed[..step.written])?;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tempfile::NamedTempFile;
-use wharfie_core::copy::{Swap, rewrite};
+use wharfie_core::codec::Format;
+use wharfie_core::copy::{Swap, packed_type, rewrite};
 use wharfie_core::digest::Algorithm;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::image::{Descriptor, View};
+use wharfie_core::media_type::Compression;
 use wharfie_core::{Digest, Limits, MediaType};
 
 use super::ends::read;
@@ -202,7 +204,8 @@ impl Work<'_> {
         if let Some(known) = self.swaps.get(&layer.digest) {
             return Ok(known.clone());
         }
-        let swap = match pack::media_type(&layer.media_type, format) {
+        let compression = if format == Format::Zstd { Compression::Zstd } else { Compression::Gzip };
+        let swap = match packed_type(&layer.media_type, compression) {
             Some(media_type) => {
                 let origin: &dyn Origin = &self.overlay;
                 let Some(blob) = origin.content_file(layer)? else {

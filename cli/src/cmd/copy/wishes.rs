@@ -67,7 +67,7 @@ impl Wishes {
             chunk: arguments.chunk,
             dry_run: arguments.dry_run,
             json: arguments.json,
-            cancel: stoppable(),
+            cancel: interrupt::stoppable(),
         })
     }
 
@@ -86,13 +86,7 @@ impl Wishes {
             chunk: None,
             dry_run: false,
             json: arguments.json,
-            cancel: stoppable(),
+            cancel: interrupt::stoppable(),
         })
     }
-}
-
-fn stoppable() -> Cancel {
-    let cancel = Cancel::new();
-    interrupt::stops(&cancel);
-    cancel
 }

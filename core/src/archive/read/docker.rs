@@ -10,14 +10,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::facts::Facts;
-use super::{Collection, Image, blob_name, digest_of, layout};
+use super::{Collection, Image, digest_of, layout};
 use crate::archive::catalog::in_entry;
-use crate::archive::listing::REF_NAME;
+use crate::archive::listing::blob_name;
 use crate::codec::Format;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::json::{self, Node};
-use crate::image::{Config, Descriptor, Document, Manifest};
+use crate::image::{Config, Descriptor, Document, Manifest, REF_NAME};
 use crate::limits::Limits;
 use crate::media_type::{Compression, MediaType};
 

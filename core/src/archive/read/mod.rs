@@ -15,13 +15,12 @@ mod v1;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::catalog::{Catalog, Span};
 use crate::digest::Digest;
 use crate::error::{ErrorKind, Result};
-use crate::image::Descriptor;
+use crate::image::{Descriptor, REF_NAME};
 use crate::limits::Limits;
 
 use self::facts::Facts;
@@ -81,7 +80,7 @@ impl Collection {
             }
             for name in &image.names {
                 let mut top = image.top.clone();
-                top.annotations.insert(super::listing::REF_NAME.to_owned(), name.clone());
+                top.annotations.insert(REF_NAME.to_owned(), name.clone());
                 entries.push(top);
             }
         }
@@ -202,9 +201,4 @@ fn named_blobs(catalog: &Catalog) -> Result<BTreeMap<Digest, Span>> {
         }
     }
     Ok(blobs)
-}
-
-/// The name of a blob's member.
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }

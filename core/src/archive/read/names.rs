@@ -9,9 +9,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::image::Descriptor;
 use crate::reference::Reference;
 
-/// containerd's full name of an entry, beside which `ref.name` is often the tag alone.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-
 /// An image of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,9 +22,8 @@ pub struct Image {
 impl Image {
     /// An entry of an OCI index, with the names that its annotations give it.
     pub fn of_entry(top: Descriptor) -> Image {
-        let full = top.annotations.get(CONTAINERD_NAME).map(String::as_str);
         let mut names: Vec<String> = Vec::new();
-        for name in [full, top.ref_name()].into_iter().flatten() {
+        for name in [top.containerd_name(), top.ref_name()].into_iter().flatten() {
             if !name.is_empty() && names.iter().all(|known| known != name) {
                 names.push(name.to_owned());
             }

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 
 use serde_json::Value;
 
-use super::super::listing::REF_NAME;
-use super::{CONTAINERD_NAME, Contents, Part, blob_name, bytes, entry, json, layout, reference};
+use super::super::listing::blob_name;
+use super::{Contents, Part, bytes, entry, json, layout, reference};
 use crate::error::Result;
+use crate::image::{CONTAINERD_NAME, REF_NAME};
 
 const MANIFEST: &str = "manifest.json";
 

@@ -14,15 +14,12 @@ use alloc::vec::Vec;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{Config, Descriptor, Document, Index, Manifest};
+use crate::image::{Config, Descriptor, Document, Index, Manifest, REF_NAME};
 use crate::limits::Limits;
 use crate::media_type::MediaType;
 use crate::reference::Reference;
 
-use super::listing::{MARKER, REF_NAME};
-
-/// The name that containerd gives an entry of a layout: the full reference.
-pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
+use super::listing::{MARKER, blob_name};
 
 /// How layers stand in a docker-archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,8 +122,7 @@ impl Contents {
         let known = self.tops.iter().position(|known| known.descriptor.digest == top.digest);
         let at = known.unwrap_or_else(|| {
             let mut descriptor = top.clone();
-            descriptor.annotations.remove(REF_NAME);
-            descriptor.annotations.remove(CONTAINERD_NAME);
+            descriptor.forget_names();
             self.tops.push(Top { descriptor, names: Vec::new() });
             self.tops.len() - 1
         });
@@ -344,10 +340,6 @@ fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 
 fn bytes(name: &str, bytes: Vec<u8>) -> Part {
     Part::Bytes { name: name.to_owned(), bytes }
-}
-
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
 fn is_manifest(descriptor: &Descriptor) -> bool {

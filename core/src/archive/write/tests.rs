@@ -83,7 +83,7 @@ fn kept_compressed_there_is_a_layout_beside() {
     let parts = contents.docker_archive(Layers::AsTheyAre).unwrap();
     let index = json_of(&parts, "index.json");
     assert_eq!(index["manifests"][1]["annotations"][REF_NAME], "2");
-    assert_eq!(index["manifests"][1]["annotations"][CONTAINERD_NAME], "host:5000/a:2");
+    assert_eq!(index["manifests"][1]["annotations"][crate::image::CONTAINERD_NAME], "host:5000/a:2");
     let manifest = json_of(&parts, "manifest.json");
     let listed: Vec<&str> = names(&parts);
     for name in [&manifest[0]["Config"], &manifest[0]["Layers"][0]] {
