@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use wharfie_core::client::{self, Depth, PlatformChoice, Pulled, PulledImage};
 use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::image::Descriptor;
 use wharfie_core::source::Transport;
 use wharfie_core::{Digest, Platform, Source};
 
@@ -102,6 +103,23 @@ impl Image {
         Image { store: Some(store.clone()), ..Image::new(name, origin, pulled) }
     }
 
+    /// The same, where it is only known what the name stands for.
+    ///
+    /// # Errors
+    /// `not_found` for a document that is not in the store; `platform_not_found`, what is wrong with the documents.
+    pub fn come(
+        name: &str,
+        store: &Store,
+        top: &Descriptor,
+        platform: Option<Platform>,
+        observer: &dyn Observer,
+    ) -> Result<Image> {
+        let layout = Arc::new(Layout::at(store.root()));
+        let options = client::PullOptions { depth: Depth::Config, ..options(platform) };
+        let image = Image::walked(name, layout, top, options, observer)?;
+        Ok(Image { store: Some(store.clone()), ..image })
+    }
+
     /// The image that is built into the program.
     ///
     /// # Errors
@@ -125,8 +143,17 @@ impl Image {
         observer: &dyn Observer,
     ) -> Result<Image> {
         let top = origin.find(image)?;
-        let pulled =
-            origin.walk(&top, local_options(options), observer).map_err(|error| error.in_image(name))?;
+        Image::walked(name, origin, &top, local_options(options), observer)
+    }
+
+    fn walked(
+        name: &str,
+        origin: Arc<dyn Origin>,
+        top: &Descriptor,
+        options: client::PullOptions,
+        observer: &dyn Observer,
+    ) -> Result<Image> {
+        let pulled = origin.walk(top, options, observer).map_err(|error| error.in_image(name))?;
         Ok(Image::new(name, origin, pulled))
     }
 

@@ -137,15 +137,19 @@ impl Image {
     ///
     /// # Errors
     /// What is wrong with the options and the documents. All else comes from the stream.
-    pub fn export_stream(&self, mut options: ExportOptions) -> Result<Stream> {
+    pub fn export_stream(
+        &self,
+        mut options: ExportOptions,
+        progress: Arc<dyn Progress + Send + Sync>,
+    ) -> Result<Stream<export::Report>> {
         options.format.level(options.level)?;
         let layers = self.layers()?;
         let image = self.clone();
         let cancel = options.cancel.clone();
         Stream::of_writer(cancel, move |cancel, writer| {
             options.cancel = cancel.clone();
-            let exported = export(&layers, &options, Sink::Stream(writer), &());
-            exported.map(drop).map_err(|error| image.failed(error))
+            let exported = export(&layers, &options, Sink::Stream(writer), &*progress);
+            exported.map_err(|error| image.failed(error))
         })
     }
 

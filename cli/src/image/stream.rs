@@ -16,18 +16,19 @@ const PIECES: usize = 4;
 
 /// A stream of bytes, made by a thread of its own, a megabyte ahead. Dropping it ends the thread.
 #[derive(Debug)]
-pub struct Stream {
+pub struct Stream<T = ()> {
     pieces: Option<Receiver<Vec<u8>>>,
-    maker: Option<JoinHandle<Result<()>>>,
+    maker: Option<JoinHandle<Result<T>>>,
+    outcome: Option<T>,
     cancel: Cancel,
 }
 
-impl Stream {
+impl<T: Send + 'static> Stream<T> {
     /// What `make` hands to its output.
     pub(super) fn of(
         cancel: Cancel,
-        make: impl FnOnce(&Cancel, &mut Output<'_>) -> Result<()> + Send + 'static,
-    ) -> Result<Stream> {
+        make: impl FnOnce(&Cancel, &mut Output<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<Stream<T>> {
         Stream::begin(cancel, move |cancel, pieces| {
             make(cancel, &mut |bytes| pieces.send(bytes.to_vec()).map_err(|_| ErrorKind::Cancelled {}.into()))
         })
@@ -36,8 +37,8 @@ impl Stream {
     /// What `make` writes.
     pub(super) fn of_writer(
         cancel: Cancel,
-        make: impl FnOnce(&Cancel, Box<dyn Write + Send>) -> Result<()> + Send + 'static,
-    ) -> Result<Stream> {
+        make: impl FnOnce(&Cancel, Box<dyn Write + Send>) -> Result<T> + Send + 'static,
+    ) -> Result<Stream<T>> {
         Stream::begin(cancel, move |cancel, pieces| {
             make(cancel, Box::new(Pieces { pieces, piece: Vec::new() }))
         })
@@ -45,8 +46,8 @@ impl Stream {
 
     fn begin(
         cancel: Cancel,
-        make: impl FnOnce(&Cancel, SyncSender<Vec<u8>>) -> Result<()> + Send + 'static,
-    ) -> Result<Stream> {
+        make: impl FnOnce(&Cancel, SyncSender<Vec<u8>>) -> Result<T> + Send + 'static,
+    ) -> Result<Stream<T>> {
         let (sender, pieces) = sync_channel(PIECES);
         let stop = cancel.clone();
         let maker = thread::Builder::new().name("wharfie-stream".to_owned());
@@ -54,7 +55,7 @@ impl Stream {
             operation: "starting a thread",
             reason: error.to_string(),
         })?;
-        Ok(Stream { pieces: Some(pieces), maker: Some(maker), cancel })
+        Ok(Stream { pieces: Some(pieces), maker: Some(maker), outcome: None, cancel })
     }
 
     /// The next piece, of some hundred kilobytes. None at the end, when all of it has been verified.
@@ -68,9 +69,17 @@ impl Stream {
         self.pieces = None;
         match self.maker.take().map(JoinHandle::join) {
             None => Ok(None),
-            Some(Ok(made)) => made.map(|()| None),
+            Some(Ok(made)) => {
+                self.outcome = Some(made?);
+                Ok(None)
+            }
             Some(Err(_)) => Err(ErrorKind::Internal { reason: "a thread has panicked".to_owned() }.into()),
         }
+    }
+
+    /// What making it came to, when it has come to its end.
+    pub fn outcome(&self) -> Option<&T> {
+        self.outcome.as_ref()
     }
 
     /// What stops it.
@@ -79,7 +88,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl<T> Drop for Stream<T> {
     fn drop(&mut self) {
         if self.maker.is_some() {
             self.cancel.cancel();
