@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use wharfie_core::Digest;
-use wharfie_core::client::{Event, Warning};
+use wharfie_core::client::Event;
 
 use crate::console::{Console, Task};
 use crate::drive::{Observer, Transfer, TransferState};
