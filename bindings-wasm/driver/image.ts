@@ -173,12 +173,13 @@ export class Image {
     const { manifest, config, index } = this.#facts;
     return { manifest, ...(config ? { config } : {}), ...(index ? { index } : {}) };
   }
-  get platform(): string {
+  get platform(): string | undefined {
     return this.#facts.description.platform;
   }
   /** Those that the index has; its own where there is none. */
   get platforms(): readonly string[] {
-    return this.#facts.description.platforms;
+    const { platforms, platform } = this.#facts.description;
+    return platforms ?? (platform === undefined ? [] : [platform]);
   }
   /** Bottom first. */
   get layers(): readonly Layer[] {
@@ -189,7 +190,7 @@ export class Image {
   }
   /** The config for people: user, environment, entrypoint, command, ports, labels, …. */
   get summary(): Readonly<Record<string, unknown>> {
-    return this.#facts.description.summary;
+    return this.#facts.description.summary ?? {};
   }
   /** Bytes of all layers, compressed. */
   get size(): number {
@@ -279,8 +280,8 @@ export class Image {
   }
 
   /**
-   * The flattened root, as `wharfie export` writes it, byte for byte. It begins when it is first read from, and fails
-   * before its end where any digest does not hold.
+   * The flattened root. A tar is what `wharfie export` writes, byte for byte; a tar.gz holds the same tar. It begins when it
+   * is first read from, and fails before its end where any digest does not hold.
    *
    * @example
    * ```ts

@@ -11,7 +11,7 @@ export const END = 0xffffffff;
 const HEAD_BYTES = 16;
 const HAS_XATTRS = 1;
 const IMPLIED = 2;
-const SEVERAL_NAMES = 4;
+const NO_LAYER = 0xffff;
 
 const text = new TextDecoder();
 
@@ -47,55 +47,58 @@ export class Rows {
     return this.#view.getUint32(this.#at(row) + 4, true);
   }
 
+  inode(row: number): number {
+    return this.#view.getUint32(this.#at(row) + 8, true);
+  }
+
+  layer(row: number): number | undefined {
+    const layer = this.#view.getUint16(this.#at(row) + 12, true);
+    return layer === NO_LAYER ? undefined : layer;
+  }
+
   type(row: number): EntryType {
-    return TYPES[this.#view.getUint8(this.#at(row) + 8)] ?? "file";
+    return TYPES[this.#view.getUint8(this.#at(row) + 14)] ?? "file";
   }
 
-  flags(row: number): number {
-    return this.#view.getUint8(this.#at(row) + 9);
-  }
-
-  layer(row: number): number {
-    return this.#view.getUint16(this.#at(row) + 10, true);
+  bits(row: number): number {
+    return this.#view.getUint8(this.#at(row) + 15);
   }
 
   mode(row: number): number {
-    return this.#view.getUint32(this.#at(row) + 12, true);
+    return this.#view.getUint32(this.#at(row) + 16, true);
   }
 
   uid(row: number): number {
-    return Number(this.#view.getBigUint64(this.#at(row) + 16, true));
+    return this.#view.getUint32(this.#at(row) + 20, true);
   }
 
   gid(row: number): number {
-    return Number(this.#view.getBigUint64(this.#at(row) + 24, true));
-  }
-
-  size(row: number): number {
-    const at = this.#at(row) + 32;
-    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
+    return this.#view.getUint32(this.#at(row) + 24, true);
   }
 
   /** In milliseconds. */
   mtime(row: number): number {
     const at = this.#at(row);
-    return Number(this.#view.getBigInt64(at + 40, true)) * 1000 + this.#view.getUint32(at + 48, true) / 1e6;
+    return Number(this.#view.getBigInt64(at + 32, true)) * 1000 + this.#view.getUint32(at + 28, true) / 1e6;
+  }
+
+  size(row: number): number {
+    const at = this.#at(row) + 40;
+    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
   }
 
   /** As bytes: a name need not be UTF-8. */
   rawPath(row: number): Uint8Array {
-    const at = this.#at(row);
-    return this.#slice(this.#view.getUint32(at + 52, true), this.#view.getUint32(at + 56, true));
+    return this.#slice(this.#at(row) + 48);
   }
 
   rawLink(row: number): Uint8Array {
-    const at = this.#at(row);
-    const start = this.#view.getUint32(at + 52, true) + this.#view.getUint32(at + 56, true);
-    return this.#slice(start, this.#view.getUint32(at + 60, true));
+    return this.#slice(this.#at(row) + 56);
   }
 
-  #slice(start: number, len: number): Uint8Array {
-    return this.#bytes.subarray(this.#textAt + start, this.#textAt + start + len);
+  #slice(at: number): Uint8Array {
+    const start = this.#textAt + this.#view.getUint32(at, true);
+    return this.#bytes.subarray(start, start + this.#view.getUint32(at + 4, true));
   }
 }
 
@@ -154,7 +157,7 @@ export class FileEntry {
   }
   /** Of the content, in bytes. */
   get size(): number {
-    return this.#rows.size(this.#row);
+    return this.device ? 0 : this.#rows.size(this.#row);
   }
   /** Permissions with setuid, setgid and sticky: 07777. */
   get mode(): number {
@@ -169,24 +172,30 @@ export class FileEntry {
   get mtime(): Date {
     return new Date(this.#rows.mtime(this.#row));
   }
-  /** The layer that it comes from, counted from 0 at the bottom. */
-  get layer(): number {
+  /** The layer that it comes from, counted from 0 at the bottom; none for a directory that no layer has an entry for. */
+  get layer(): number | undefined {
     return this.#rows.layer(this.#row);
+  }
+  /** The same for two paths that are names of one file. */
+  get inode(): number {
+    return this.#rows.inode(this.#row);
+  }
+  /** Major and minor number of a device. */
+  get device(): { readonly major: number; readonly minor: number } | undefined {
+    if (this.type !== "character" && this.type !== "block") return undefined;
+    const both = this.#rows.size(this.#row);
+    return { major: Math.floor(both / 2 ** 32), minor: both % 2 ** 32 };
   }
   /** Where a symlink points. */
   get linkTarget(): string | undefined {
     return this.type === "symlink" ? text.decode(this.#rows.rawLink(this.#row)) : undefined;
   }
   get hasXattrs(): boolean {
-    return (this.#rows.flags(this.#row) & HAS_XATTRS) !== 0;
+    return (this.#rows.bits(this.#row) & HAS_XATTRS) !== 0;
   }
   /** A directory that no layer has an entry for. */
   get isImplied(): boolean {
-    return (this.#rows.flags(this.#row) & IMPLIED) !== 0;
-  }
-  /** Whether it has other names (hard links). */
-  get hasSeveralNames(): boolean {
-    return (this.#rows.flags(this.#row) & SEVERAL_NAMES) !== 0;
+    return (this.#rows.bits(this.#row) & IMPLIED) !== 0;
   }
 
   /** Its content. */
@@ -203,6 +212,10 @@ export class FileEntry {
   /** What is known of it as a plain object. */
   toJSON(): Record<string, unknown> {
     const { path, type, size, mode, uid, gid, mtime, layer, linkTarget } = this;
-    return { path, type, size, mode, uid, gid, mtime, layer, ...(linkTarget === undefined ? {} : { linkTarget }) };
+    return {
+      ...{ path, type, size, mode, uid, gid, mtime },
+      ...(layer === undefined ? {} : { layer }),
+      ...(linkTarget === undefined ? {} : { linkTarget }),
+    };
   }
 }

@@ -57,8 +57,11 @@ export interface Description {
   readonly name: string;
   readonly digest: string;
   readonly mediaType: string;
-  readonly platform: string;
-  readonly platforms: readonly string[];
+  readonly platform?: string;
+  /** Of the index, where there is one. */
+  readonly platforms?: readonly string[];
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
   readonly manifestDigest: string;
   readonly configDigest?: string;
   /** Bytes of all layers, compressed. */
@@ -66,7 +69,7 @@ export interface Description {
   readonly layers: readonly LayerFacts[];
   readonly history: readonly HistoryEntry[];
   /** The config in readable form: user, env, entrypoint, command, …. */
-  readonly summary: Readonly<Record<string, unknown>>;
+  readonly summary?: Readonly<Record<string, unknown>>;
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
@@ -152,7 +155,12 @@ export interface Progress {
 }
 
 /** Who the user is at a registry. */
-export type Credentials = { readonly username: string; readonly password: string } | { readonly token: string };
+export type Credentials =
+  | { readonly username: string; readonly password: string }
+  /** What `docker login` keeps in the place of a password. */
+  | { readonly identityToken: string }
+  /** A bearer token that the registry itself takes. */
+  | { readonly registryToken: string };
 
 /** A registry's question for credentials. */
 export interface CredentialsQuestion {
@@ -200,9 +208,12 @@ export interface RegistryOptions {
 
 /** How an image is opened. */
 export interface OpenOptions extends RegistryOptions {
-  /** `os/arch[/variant]`; linux on this machine's processor where it is left out (`linux/amd64` in a browser). */
+  /**
+   * `os/arch[/variant]`, parts that are missing being this machine's. Left out, it is linux on this machine's processor
+   * (`linux/amd64` in a browser).
+   */
   readonly platform?: string;
-  /** Which of an archive's images: a name that it has there, or its digest. */
+  /** Which of an archive's images: a name that it has there, or `@N` for the one at a place. */
   readonly name?: string;
   /**
    * Where blobs and unpacked archives are kept: `memory`, `opfs` (browsers), a directory laid out as an OCI layout's
