@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wharfie_core::client::{PullOptions, Pulled};
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::image::{Descriptor, Document};
+use wharfie_core::image::{Descriptor, Document, check_document};
 use wharfie_core::{Digest, Limits, MediaType};
 
 use crate::drive::Observer;
@@ -71,16 +71,8 @@ impl Layout {
     pub fn document(&self, digest: &Digest, limits: &Limits) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let raw = read(&path, limits.document_bytes).map_err(|error| error.in_blob(*digest))?;
-        let actual = Digest::of(digest.algorithm(), &raw);
-        if actual == *digest {
-            return Ok(raw);
-        }
-        // Of a signed schema 1 manifest the digest is over what the signatures protect.
-        if Document::parse(&raw, None, limits).is_ok_and(|document| document.verify(digest).is_ok()) {
-            return Ok(raw);
-        }
-        let error = Error::from(ErrorKind::DigestMismatch { expected: *digest, actual });
-        Err(error.in_blob(*digest).at_path(path.display().to_string()))
+        check_document(&raw, digest, limits).map_err(|error| error.at_path(path.display().to_string()))?;
+        Ok(raw)
     }
 
     /// The entries of its index.

@@ -41,6 +41,7 @@ pub mod size;
 pub mod source;
 pub mod tar;
 pub mod time;
+pub mod wire;
 
 pub use digest::{Algorithm, Digest};
 pub use error::{Error, Place};

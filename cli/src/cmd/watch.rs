@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use wharfie_core::Digest;
-use wharfie_core::client::{Event, Warning};
+use wharfie_core::client::Event;
 
 use crate::console::{Console, Task};
 use crate::drive::{Observer, Transfer, TransferState};
@@ -51,31 +51,9 @@ impl Observer for Notes {
                 let file = endpoint.file.as_deref().unwrap_or_default();
                 console.trace(&format!("{endpoint} answered: {kind} by {file}"));
             }
-            Event::Warning { warning, .. } => console.warn(&words(warning)),
+            Event::Warning { warning, .. } => console.warn(&warning.to_string()),
             _ => {}
         }
-    }
-}
-
-fn words(warning: &Warning) -> String {
-    match warning {
-        Warning::PlainHttp { registry } => {
-            format!("{registry} is spoken to by plain http: others on the way can read and change it")
-        }
-        Warning::MediaTypeMismatch { digest, said, found } => {
-            format!("{digest} is said to be `{said}` and is `{found}`")
-        }
-        Warning::PlatformMismatch { wanted, found } => {
-            format!("the name stands for one image only, and it is for {found}, not {wanted}")
-        }
-        Warning::ForeignLayerSkipped { digest } => {
-            format!("the layer {digest} may not be distributed, and was left out")
-        }
-        Warning::MirrorPassedOver { mirror, reason } => {
-            format!("the mirror {mirror} is passed over: {reason}")
-        }
-        Warning::Registry { registry, text } => format!("{registry} says: {text}"),
-        other => format!("{other:?}"),
     }
 }
 

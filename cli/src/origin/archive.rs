@@ -9,7 +9,7 @@ use wharfie_core::archive::{Catalog, Cataloguer, Collection, Kind, Need, Reading
 use wharfie_core::codec::{Decoder, Format};
 use wharfie_core::digest::Hasher;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::image::{Descriptor, Document};
+use wharfie_core::image::{Descriptor, check_document};
 use wharfie_core::{Algorithm, Digest, Limits};
 
 use super::Origin;
@@ -145,13 +145,7 @@ impl Origin for Archive {
             return Err(located(ErrorKind::LimitExceeded { limit: "document_bytes", value }.into()));
         }
         let raw = bytes(&self.place.blob(span)).map_err(located)?;
-        let actual = Digest::of(digest.algorithm(), &raw);
-        // Of a signed schema 1 manifest the digest is over what the signatures protect.
-        let is_signed =
-            || Document::parse(&raw, None, limits).is_ok_and(|document| document.verify(digest).is_ok());
-        if actual != *digest && !is_signed() {
-            return Err(located(ErrorKind::DigestMismatch { expected: *digest, actual }.into()));
-        }
+        check_document(&raw, digest, limits).map_err(located)?;
         Ok(raw)
     }
 

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use super::request::Request;
@@ -261,6 +262,29 @@ pub enum Warning {
         /// Its text, cleaned.
         text: String,
     },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::PlainHttp { registry } => {
+                write!(f, "{registry} is spoken to by plain http: others on the way can read and change it")
+            }
+            Warning::MediaTypeMismatch { digest, said, found } => {
+                write!(f, "{digest} is said to be `{said}` and is `{found}`")
+            }
+            Warning::PlatformMismatch { wanted, found } => {
+                write!(f, "the name stands for one image only, and it is for {found}, not {wanted}")
+            }
+            Warning::ForeignLayerSkipped { digest } => {
+                write!(f, "the layer {digest} may not be distributed, and was left out")
+            }
+            Warning::MirrorPassedOver { mirror, reason } => {
+                write!(f, "the mirror {mirror} is passed over: {reason}")
+            }
+            Warning::Registry { registry, text } => write!(f, "{registry} says: {text}"),
+        }
+    }
 }
 
 /// What a job came to.

@@ -136,6 +136,7 @@ mod request;
 mod schedule;
 mod tokens;
 mod upload;
+mod walk;
 
 pub use auth::Credentials;
 pub use config::{
@@ -147,6 +148,7 @@ pub use event::{
 pub use machine::Client;
 pub use options::{Depth, ListOptions, PlatformChoice, PullOptions, PushOptions, ReferrersOptions};
 pub use request::{BodyPlan, Failure, Flow, Reach, Request, RequestBody, SinkFailure, Store, Tls};
+pub use walk::{Step, Walk};
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {$(

@@ -231,3 +231,18 @@ fn guess(node: &Node<'_>, index: bool) -> MediaType {
         (false, false) => MediaType::OciManifest,
     }
 }
+
+/// Makes sure that bytes are the document of this digest. Of a signed schema 1 manifest the digest is over what the signatures
+/// protect.
+///
+/// # Errors
+/// `digest_mismatch`
+pub fn check_document(raw: &[u8], digest: &Digest, limits: &Limits) -> Result<()> {
+    let actual = Digest::of(digest.algorithm(), raw);
+    if actual == *digest
+        || Document::parse(raw, None, limits).is_ok_and(|document| document.verify(digest).is_ok())
+    {
+        return Ok(());
+    }
+    Err(Error::from(ErrorKind::DigestMismatch { expected: *digest, actual }).in_blob(*digest))
+}

@@ -18,7 +18,7 @@ mod schema1;
 
 pub use config::{Config, Execution, Healthcheck, History};
 pub use descriptor::{CONTAINERD_NAME, Descriptor, REF_NAME};
-pub use document::{Document, View};
+pub use document::{Document, View, check_document};
 pub use index::{Choice, Index, available};
 pub use manifest::Manifest;
 pub use schema1::{Entry, Schema1};

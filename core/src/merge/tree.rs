@@ -480,8 +480,14 @@ impl<'t> Node<'t> {
         (self.id.0 + 1 < range.end).then(|| self.at(self.id.0 + 1))
     }
 
+    /// The number of the inode that it names: equal for the names of one file (L13), `u32::MAX` for a directory that no layer
+    /// has an entry for.
+    pub fn inode_number(self) -> u32 {
+        self.packed().inode
+    }
+
     /// The next path in canonical order.
-    pub(super) fn after(self) -> Option<Node<'t>> {
+    pub fn after(self) -> Option<Node<'t>> {
         let range = self.range();
         if !range.is_empty() {
             return Some(self.at(range.start));

@@ -1,0 +1,56 @@
+//! Errors, as every language has them.
+
+use alloc::string::{String, ToString};
+
+use serde_json::Value;
+
+use super::Object;
+use crate::error::{Error, ErrorKind, Fact};
+use crate::name::Name;
+
+/// Every code there is, in declaration order: each host has a class for each.
+pub fn error_codes() -> &'static [&'static str] {
+    ErrorKind::CODES
+}
+
+/// An error as JSON: `code`, `message` (with the place), `facts`, `place` and, where there is something to do, `hint`.
+///
+/// A span of time among the facts is a number of seconds; an entry's name, which is bytes, is escaped as it is in messages.
+pub fn error_json(error: &Error) -> String {
+    value(error).to_string()
+}
+
+/// What ends a job that was stopped.
+pub fn cancelled() -> Error {
+    ErrorKind::Cancelled {}.into()
+}
+
+/// What a host's own files come to: `operation` says what was done (`writing a blob`), `reason` what the system said.
+pub fn io_error(operation: &'static str, reason: impl Into<String>) -> Error {
+    ErrorKind::LocalIo { operation, reason: reason.into() }.into()
+}
+
+pub(super) fn value(error: &Error) -> Value {
+    let facts: Object =
+        error.kind().facts().into_iter().fold(Object::new(), |facts, (name, fact)| match fact {
+            Fact::Text(text) => facts.with(name, text),
+            Fact::Number(number) => facts.with(name, number),
+            Fact::Span(span) => facts.with(name, span.as_secs_f64()),
+        });
+    let place = error.place();
+    let place = Object::new()
+        .with_some("image", place.image.clone())
+        .with_some("blob", place.blob.map(|blob| blob.to_string()))
+        .with_some("layer", place.layer)
+        .with_some("entry", place.entry.as_ref().map(|entry| Name(entry).to_string()))
+        .with_some("byte", place.byte)
+        .with_some("url", place.url.clone())
+        .with_some("path", place.path.clone());
+    Object::new()
+        .with("code", error.code())
+        .with("message", error.to_string())
+        .with("facts", facts)
+        .with("place", place)
+        .with_some("hint", error.hint())
+        .into()
+}
