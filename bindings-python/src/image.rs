@@ -462,6 +462,12 @@ pub(crate) fn source(name: &str) -> PyResult<Option<(String, String)>> {
     }
 }
 
+/// The platform that is meant if none is named.
+#[pyfunction]
+pub(crate) fn own_platform() -> PyResult<String> {
+    image::platform(None).map(|own| own.to_string()).map_err(raised)
+}
+
 /// Whether a request may go to a URL, by what that shows: `reach` is what its `start` said.
 #[pyfunction]
 pub(crate) fn reach_allows(reach: &str, url: &str) -> PyResult<bool> {

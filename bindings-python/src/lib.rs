@@ -26,7 +26,7 @@ mod _wharfie {
     #[pymodule_export]
     use super::error::{SinkRefused, error_codes, make_cancelled, make_local_io, make_option_error};
     #[pymodule_export]
-    use super::image::{Content, Image, Stream, Tree, reach_allows, source};
+    use super::image::{Content, Image, Stream, Tree, own_platform, reach_allows, source};
     #[pymodule_export]
     use super::session::{Session, probe};
     #[pymodule_export]
