@@ -67,7 +67,9 @@ async function act(asked: Extract<Asked, { call: string }>, stop: AbortControlle
   const number = asked.image ?? -1;
   switch (call) {
     case "open": {
-      const engine = await theYard().open(given[0] as ImageSource, registry(id, given[1], stop));
+      const said = given[0] as ImageSource | { url: string };
+      const source = typeof said === "object" && "url" in said ? new URL(said.url) : said;
+      const engine = await theYard().open(source, registry(id, given[1], stop));
       const image = next++;
       images.set(image, engine);
       return { id: image, facts: engine.facts };
