@@ -157,23 +157,24 @@ function telling(work: WorkOptions): (phase: "check" | "unpack", done: number, t
 async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work: WorkOptions): Promise<Spool> {
   const codec = backend.unpack();
   const spool = await store.spool();
-  const out = new Uint8Array(PIECE);
   const tell = telling(work);
   try {
-    for (let offset = 0, done = false; !done; ) {
+    let offset = 0;
+    let input: Uint8Array = new Uint8Array(0);
+    for (let done = false; !done; ) {
       check(backend, work.signal);
-      let input = await from.read(offset, PIECE);
-      offset += input.length;
-      const last = offset >= from.size;
-      for (let moved = true; moved && !done; ) {
-        const step = codec.process(input, out, last);
-        input = input.subarray(step.read);
-        if (step.written > 0) await spool.append(out.subarray(0, step.written));
-        done = step.done;
-        moved = input.length > 0 || step.written === out.length || (last && !done && step.read + step.written > 0);
+      if (input.length === 0 && offset < from.size) {
+        input = await from.read(offset, PIECE);
+        offset += input.length;
+        // A file that became shorter ends where it ends.
+        if (input.length === 0) offset = from.size;
+        tell("unpack", offset, from.size);
       }
-      tell("unpack", offset, from.size);
-      if (last && !done) done = true;
+      const last = offset >= from.size;
+      const step = codec.process(input, last);
+      input = input.subarray(step.read);
+      if (step.output.length > 0) await spool.append(step.output);
+      done = step.done || (last && input.length === 0 && step.read === 0 && step.output.length === 0);
     }
     return spool;
   } catch (error) {

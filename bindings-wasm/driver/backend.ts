@@ -62,15 +62,17 @@ export interface Opening {
 
 /** Decodes one stream (`wire::Unpack`). */
 export interface Unpack {
-  /** Takes from `input`, gives to `output`, until one of them is through; `last` says that nothing comes behind this input. */
-  process(input: Uint8Array, output: Uint8Array, last: boolean): Unpacked;
+  /** Takes from `input` and gives `output`; `last` says that nothing comes behind this input. */
+  process(input: Uint8Array, last: boolean): Unpacked;
   free(): void;
 }
 
 /** What one call did. */
 export interface Unpacked {
+  /** Bytes of the input that it took. */
   readonly read: number;
-  readonly written: number;
+  readonly output: Uint8Array;
+  /** Whether that was the last of it. */
   readonly done: boolean;
 }
 
@@ -101,7 +103,8 @@ export interface Backend {
   session(options: string): Session;
   opening(kind: string | undefined): Opening;
   unpack(): Unpack;
-  layers(layers: readonly LayerSource[], config: Uint8Array | undefined, bytes: LayerBytes): LayersView;
+  /** `hasDiffIds`: whether the config has any (schema 1 has none); they then have to be as many as the layers. */
+  layers(layers: readonly LayerSource[], hasDiffIds: boolean, bytes: LayerBytes): LayersView;
   /** `wire::describe`; documents as bytes, the top as JSON. */
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   /** What a user's name for an image means (`wire::source`). */
@@ -111,5 +114,5 @@ export interface Backend {
   errorCodes(): string[];
   /** Errors that hosts make themselves, as JSON. */
   cancelled(): string;
-  ioError(operation: string, reason: string): string;
+  localError(failure: string, operation: string, needed: number, reason: string): string;
 }

@@ -3,9 +3,9 @@
 import type { Backend, NativeSink, Session } from "./backend.js";
 import type { BlobStore, Sink } from "./blobs.js";
 import { CancelledError, WharfieError } from "./errors.js";
-import { cancelled, check, sinkFailure } from "./failure.js";
+import { cancelled, check, localError, sinkFailure } from "./failure.js";
 import type { Host } from "./host.js";
-import type { Credentials, Descriptor, ErrorFacts, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
+import type { Credentials, Descriptor, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
 
 type Output =
   | ({ output: "event" } & Event)
@@ -353,10 +353,8 @@ export class Client {
     Promise.all([...this.#naming, ...over]).then(
       () => (event.error ? job.reject(WharfieError.of(event.error)) : job.resolve(event.ok ?? {})),
       (error: unknown) => {
-        const { failure, detail } = sinkFailure(error);
         this.#naming.clear();
-        const facts = JSON.parse(this.#backend.ioError("naming a blob", `${failure}: ${detail}`)) as ErrorFacts;
-        job.reject(WharfieError.of(facts, { cause: error }));
+        job.reject(localError(this.#backend, "naming a blob", error));
       },
     );
   }

@@ -18,8 +18,10 @@ export function check(backend: Backend, signal: AbortSignal | undefined): void {
 /** What went wrong with a file or a store of ours, as core's error. */
 export function localError(backend: Backend, operation: string, error: unknown): WharfieError {
   if (error instanceof WharfieError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return WharfieError.of(JSON.parse(backend.ioError(operation, reason)) as ErrorFacts, { cause: error });
+  const { failure, needed, detail } = sinkFailure(error);
+  return WharfieError.of(JSON.parse(backend.localError(failure, operation, needed, detail)) as ErrorFacts, {
+    cause: error,
+  });
 }
 
 /** What a sink's failure is (`client::SinkFailure`). */

@@ -132,7 +132,7 @@ impl Stack {
     pub fn find(&mut self, path: &str) -> Outcome<Option<usize>> {
         match self.stack.find(path.as_bytes()).map_err(thrown)? {
             Answer::Need { layer, .. } => Ok(Some(layer)),
-            Answer::Found(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -143,7 +143,7 @@ impl Stack {
                 let content = self.stack.read_found(&found).map_err(thrown)?;
                 Ok(Content { content, need: Need::default(), room: vec![0; ROOM] })
             }
-            Answer::Need { .. } => Err(unreadable("the file's layer is not known yet")),
+            _ => Err(unreadable("the file's layer is not known yet")),
         }
     }
 
