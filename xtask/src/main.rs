@@ -1,6 +1,7 @@
 //! The chores of Wharfie: `cargo xtask`.
 
 mod bench;
+mod js;
 mod test;
 mod wasm;
 
@@ -20,6 +21,7 @@ chores:
   fixtures [large]       makes the image that tests use, under target/fixtures; `large`: the one of benchmarks
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
+  build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
   bench layers|pull|copy|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
@@ -38,6 +40,13 @@ fn main() -> ExitCode {
             Some(vec![large.gzip, large.zstd])
         }),
         ["sample"] => sample(),
+        ["build-wasm"] => match js::build() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        },
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS
