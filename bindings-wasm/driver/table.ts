@@ -190,6 +190,10 @@ export class FileEntry {
   get linkTarget(): string | undefined {
     return this.type === "symlink" ? text.decode(this.#rows.rawLink(this.#row)) : undefined;
   }
+  /** Its bytes, which need not be UTF-8. */
+  get rawLink(): Uint8Array {
+    return this.#rows.rawLink(this.#row).slice();
+  }
   get hasXattrs(): boolean {
     return (this.#rows.bits(this.#row) & HAS_XATTRS) !== 0;
   }
