@@ -6,7 +6,7 @@
  */
 
 import type { LayerState } from "./engine.js";
-import type { ByteSource } from "./blobs.js";
+import type { ByteSource, Sink } from "./blobs.js";
 import type { Descriptor, ExportOptions, WorkOptions } from "./types.js";
 
 /** The client machine (`wire::Session`). Times are milliseconds of one monotonic clock. */
@@ -34,15 +34,16 @@ export interface Session {
   credentials(now: number, id: number, found: string | undefined): void;
   /**
    * Only where native code writes and hashes off this thread: taken between `handleHead`, which answered `store`, and the
-   * first byte. The driver then gives chunks to it instead of `handleBody`, and tells `handleStored`.
+   * first byte. The driver then gives chunks to it instead of `handleBody`, and tells `handleStored`. `undefined` for a sink
+   * that native code knows nothing of.
    */
-  takeSink?(id: number, path: string): Promise<NativeSink>;
+  takeSink?(id: number, sink: Sink): Promise<NativeSink | undefined>;
   free(): void;
 }
 
 /** A file that native code writes and hashes. */
 export interface NativeSink {
-  write(bytes: Uint8Array): Promise<void>;
+  write(bytes: Uint8Array): Promise<void> | void;
   /** Flushes, and brings the hasher back to the session (`handle_hashed`): poll after it. */
   finish(now: number): Promise<void>;
 }
@@ -96,6 +97,9 @@ export interface LayersView {
 
 /** Where a view reads a layer's blob; it is asked when the layer is needed first, and may fetch it then. */
 export type LayerBytes = (index: number, work: WorkOptions) => Promise<ByteSource>;
+
+/** What the client needs of core. */
+export type ClientBackend = Pick<Backend, "session" | "cancelled" | "localError">;
 
 /** Core. */
 export interface Backend {

@@ -18,6 +18,9 @@ import { WasmBackend } from "./wasm.js";
 export * from "./index.js";
 export { FileBlobs } from "./files.js";
 
+/** What `wharfie`, the package with the native core, is made of beside that. It changes with every version. @internal */
+export * as internal from "./internal.js";
+
 let backend: Promise<Backend> | undefined;
 
 /** Core, loaded once. @internal */

@@ -12,6 +12,7 @@ pub mod destination;
 pub mod drive;
 pub mod export;
 mod fault;
+pub mod image;
 pub mod import;
 pub mod layers;
 pub mod layout;

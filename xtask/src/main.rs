@@ -2,6 +2,7 @@
 
 mod bench;
 mod hosts;
+mod js;
 mod test;
 mod wasm;
 
@@ -22,6 +23,8 @@ chores:
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
   bench layers|pull|copy|hosts|floor
+  build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
+  bench layers|pull|copy|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
 ";
@@ -39,6 +42,13 @@ fn main() -> ExitCode {
             Some(vec![large.gzip, large.zstd])
         }),
         ["sample"] => sample(),
+        ["build-wasm"] => match js::build() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        },
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

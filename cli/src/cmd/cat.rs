@@ -7,7 +7,7 @@ use wharfie_core::client::{Depth, PlatformChoice};
 use wharfie_core::error::{Error, ErrorKind, Result};
 
 use super::args::CatArgs;
-use super::layers::{self, Shown};
+use super::layers::Shown;
 use super::{interrupt, look, open, output};
 use crate::console::Console;
 use crate::drive::Cancel;
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &CatArgs, console: &Console) -> Result<()> {
     let image = &arguments.image;
     // The layers are fetched one by one, as they are needed.
     let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Config), console)?;
-    let local = layers::local(&opened)?;
+    let local = opened.layers()?;
     let cancel = Cancel::new();
     interrupt::stops(&cancel);
     let paths: Vec<Vec<u8>> = arguments.paths.iter().map(|path| look::bytes(path).to_vec()).collect();

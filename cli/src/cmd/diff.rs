@@ -248,7 +248,7 @@ fn change_json(change: &Change<'_>, links: &[Links; 2], before: &Looked, after: 
 
 /// The commands that made the layers, from the bottom, where the history says as many as there are.
 fn commands(looked: &Looked, count: usize) -> Result<Vec<Option<String>>> {
-    let config = looked.opened.config(looked.opened.image()?)?;
+    let config = looked.opened.config(looked.opened.chosen()?)?;
     let made: Vec<Option<String>> = config
         .history
         .iter()

@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
 
     let image = &arguments.image;
     let mut opened = open::open_ahead(&image.image, &image.from, platform, console)?;
-    let local = layers::local(&opened)?;
+    let local = opened.layers()?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
     let exported = export(&local, &options, sink, &progress);

@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &InspectArgs, console: &Console) -> Result<()> {
 }
 
 fn whole(opened: &Opened) -> Result<Value> {
-    let image = opened.image()?;
+    let image = opened.chosen()?;
     let top = &opened.pulled.top;
     let mut shown = Map::new();
     shown.insert("name".to_owned(), json!(opened.name));
@@ -132,7 +132,7 @@ fn digests(opened: &Opened) -> Result<Vec<Row>> {
     };
     let mut rows = Vec::new();
     let top = &opened.pulled.top;
-    let image = opened.image()?;
+    let image = opened.chosen()?;
     if top.digest != image.manifest.digest {
         rows.push(Row {
             what: "index".to_owned(),

@@ -4,33 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use serde_json::{Map, Value, json};
-use wharfie_core::error::{Error, Result};
 use wharfie_core::merge::{WarningKind, Warnings};
 use wharfie_core::name::{Name, to_json};
 use wharfie_core::tar::Counts;
 
-use super::open::Opened;
 use super::watch;
 use crate::console::{Console, Task};
 use crate::layers::{LayerReport, LocalImage, Progress};
 
 /// Warnings of one kind that are shown one by one.
 const SHOWN: u64 = 5;
-
-/// The layers of an image, with the files that hold them.
-pub(super) fn local(opened: &Opened) -> Result<LocalImage> {
-    let image = opened.image()?;
-    let place = |error: Error| error.in_image(&opened.name);
-    if let Some(manifest) = opened.document(&image.manifest)?.manifest() {
-        manifest.check_image().map_err(place)?;
-    }
-    let diff_ids = match &image.config {
-        Some(_) => Some(opened.config(image)?.diff_ids),
-        None => None,
-    };
-    let layers = image.layers.iter().map(|layer| opened.local(layer.clone())).collect::<Result<_>>()?;
-    Ok(LocalImage { layers, diff_ids })
-}
 
 /// So many layers, in words.
 pub(super) fn counted(layers: usize) -> String {

@@ -47,7 +47,7 @@ pub(super) fn look(
     for name in names {
         let depth = open::options(PlatformChoice::One(platform.clone()), Depth::Layers);
         let opened = open::open(name, &arguments.image.from, depth, console)?;
-        let local = layers::local(&opened)?;
+        let local = opened.layers()?;
         images.push((opened, local));
     }
     let cancel = Cancel::new();

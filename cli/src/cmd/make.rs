@@ -299,7 +299,7 @@ impl Yard<'_> {
                     let options = open::options(platform.clone(), self.target.depth(name));
                     let opened = open::open(name, self.from, options, self.console)?;
                     self.product.uses(&opened, platform);
-                    let image = opened.image()?;
+                    let image = opened.chosen()?;
                     let document = opened.document(&image.manifest)?;
                     let config = opened.config(image)?;
                     let other = Edit::of(&document, &config.raw, &Limits::default())
@@ -335,7 +335,7 @@ fn each(
         Ok(manifest)
     };
     if !is_all || !opened.pulled.top.media_type.is_index() {
-        return one(opened.image()?, product).map(drop);
+        return one(opened.chosen()?, product).map(drop);
     }
     let top = opened.document(&opened.pulled.top)?;
     let mut entries = Vec::new();

@@ -30,6 +30,8 @@ mod unpack;
 mod validate;
 mod watch;
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -40,30 +42,53 @@ use args::{Arguments, AuthCommand, Command, OutputArgs, ProgressMode, StoreComma
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // clap prints help and usage errors itself, with status 0 and 2.
-    let arguments = Arguments::parse();
+    ExitCode::from(run(std::env::args_os()))
+}
+
+/// Runs the command line with these arguments, the program's name first, for a process of another language. Answers its exit
+/// status; Ctrl-C is the command's from then on.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // clap says itself what help, versions and usage errors come to: 0 and 2.
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            let _ = told.print();
+            return u8::try_from(told.exit_code()).unwrap_or(2);
+        }
+    };
     let console = console(&arguments.output);
-    match run(&arguments.command, &console) {
-        Ok(()) if diff::found() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) if output::reader_is_gone() => ExitCode::SUCCESS,
+    let status = status(&arguments.command, &console);
+    // Where the process is not Rust's, nobody else does.
+    let _ = std::io::stdout().flush();
+    status
+}
+
+fn status(command: &Command, console: &Console) -> u8 {
+    match execute(command, console) {
+        Ok(()) if diff::found() => FAILED,
+        Ok(()) => 0,
+        Err(_) if output::reader_is_gone() => 0,
         Err(error) => {
             console.fail(&error);
             match error.code() {
-                "cancelled" => ExitCode::from(interrupt::STATUS),
+                "cancelled" => interrupt::STATUS,
                 // As diff has it: 1 is for differences.
-                _ if matches!(&arguments.command, Command::Diff(diff) if diff.exit_code) => ExitCode::from(2),
+                _ if matches!(command, Command::Diff(diff) if diff.exit_code) => USAGE,
                 "invalid_option"
                 | "invalid_reference"
                 | "invalid_platform"
                 | "unsupported_transport"
                 | "invalid_pattern"
-                | "invalid_id_map" => ExitCode::from(2),
-                _ => ExitCode::FAILURE,
+                | "invalid_id_map" => USAGE,
+                _ => FAILED,
             }
         }
     }
 }
+
+/// Exit statuses.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 
 fn console(arguments: &OutputArgs) -> Console {
     let mode = match arguments.progress {
@@ -77,7 +102,7 @@ fn console(arguments: &OutputArgs) -> Console {
     Console::new(mode, arguments.verbose)
 }
 
-fn run(command: &Command, console: &Console) -> Result<()> {
+fn execute(command: &Command, console: &Console) -> Result<()> {
     match command {
         Command::Inspect(arguments) => inspect::run(arguments, console),
         Command::Manifest(arguments) => show::manifest(arguments, console),

@@ -2,68 +2,54 @@
 //! OCI layout.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharfie_core::client::{
-    Credentials, Depth, PlatformChoice, Pulled, PulledImage, RegistrySettings, Transport,
-};
+use wharfie_core::client::{Credentials, Depth, PlatformChoice, RegistrySettings, Transport};
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::image::{Config, Descriptor, Document, View};
-use wharfie_core::{Limits, Platform, Reference, Source, client};
+use wharfie_core::image::Descriptor;
+use wharfie_core::{Reference, Source, client};
 
 use super::args::{FromArgs, NetworkArgs, PullMode, StoreArgs};
 use super::{auth, names, watch};
-use crate::blob_file::BlobFile;
 use crate::console::Console;
 use crate::credentials::{Environment, Search};
 use crate::drive::{Arriving, CredentialSource, Driver, NetworkOptions, PullOptions, Pulling, When};
-use crate::layers::LocalLayer;
-use crate::layout::Layout;
-use crate::origin::Origin;
+use crate::image::{Image, present_store};
+pub(super) use crate::image::{SAMPLE, platform};
+use crate::layers::{LocalImage, LocalLayer};
 use crate::registries::cert_dirs;
 use crate::store::Store;
 
-/// The name of the image that is built into the program.
-pub(super) const SAMPLE: &str = "sample:";
-
-/// An image whose documents are at hand.
+/// An image whose documents are at hand, and how it came.
 pub(super) struct Opened {
-    /// As the user named it, with what was implied.
-    pub(super) name: String,
+    image: Image,
     /// The registry's name for it, if it is from one.
     pub(super) reference: Option<Reference>,
-    /// Where its blobs are.
-    pub(super) origin: Arc<dyn Origin>,
-    /// What the name stands for, and what hangs below it.
-    pub(super) pulled: Pulled,
-    // Keeps what was unpacked for this run only.
-    _unpacked: Option<tempfile::TempDir>,
-    // Where it came into, if from a registry. While it lives, nobody prunes what is read here.
-    store: Option<Store>,
-    // Where side indexes of its layers are, if it is from elsewhere.
-    cache: Option<Store>,
     // What can fetch more of it, if it is from a registry.
     driver: Option<Driver>,
     // What fetches its layers, if they are still on their way.
     pulling: Option<Pulling>,
 }
 
+impl Deref for Opened {
+    type Target = Image;
+
+    fn deref(&self) -> &Image {
+        &self.image
+    }
+}
+
 impl Opened {
-    /// Where side indexes of its layers are. Into a layout that is not the store nothing is written: those of its layers are
-    /// in the store, if there is one.
-    pub(super) fn sides(&self) -> Option<&Store> {
-        self.store.as_ref().or(self.cache.as_ref())
+    fn here(image: Image) -> Opened {
+        Opened { image, reference: None, driver: None, pulling: None }
     }
 
-    /// Acts on a failure that reading its blobs came to: one in the store that has rotted is removed, since it would stand
-    /// in the way of every later pull.
+    /// Acts on a failure that reading its blobs came to: one in the store that has rotted is removed.
     pub(super) fn failed(&self, error: Error, console: &Console) -> Error {
-        let rotted = matches!(error.code(), "digest_mismatch" | "size_mismatch");
-        if let (true, Some(store), Some(blob)) = (rotted, &self.store, error.place().blob)
-            && store.discard(&blob)
-        {
+        if let Some(blob) = self.discard_rotted(&error) {
             console.warn(&format!(
                 "the local store's copy of {blob} had changed on the disk, and was removed: run the command again to fetch it"
             ));
@@ -96,29 +82,15 @@ impl Opened {
         }
     }
 
-    /// Reads one of its documents.
-    pub(super) fn document(&self, descriptor: &Descriptor) -> Result<Document> {
-        let limits = Limits::default();
-        let raw = self.origin.document(&descriptor.digest, &limits)?;
-        let media_type = (!descriptor.media_type.is_generic()).then(|| descriptor.media_type.to_string());
-        Document::parse(&raw, media_type.as_deref(), &limits)
-            .map_err(|error| error.in_blob(descriptor.digest).in_image(&self.name))
-    }
-
     /// Has one layer of the image here, of an image that was opened without its layers.
     pub(super) fn layer(&self, position: usize) -> Result<LocalLayer> {
-        let image = self.image()?;
+        let image = self.chosen()?;
         let Some(descriptor) = image.layers.get(position) else {
             let reason = format!("there is no layer {position}");
             return Err(ErrorKind::Internal { reason }.into());
         };
-        let mut descriptor = descriptor.clone();
         if let (Some(driver), Some(reference)) = (&self.driver, &self.reference) {
-            // Those that come from elsewhere, or within the manifest, are a matter for a pull.
-            let elsewhere = !descriptor.urls.is_empty()
-                || descriptor.data.is_some()
-                || descriptor.media_type.is_nondistributable();
-            if elsewhere && driver.store().has(&descriptor.digest).is_none() {
+            if !Image::is_plain(descriptor) && driver.store().has(&descriptor.digest).is_none() {
                 let whole = options(PlatformChoice::All, Depth::Layers);
                 let whole = PullOptions { image: whole, when: When::Missing, ..PullOptions::default() };
                 driver.pull(&reference.with_digest(image.manifest.digest), &whole)?;
@@ -126,74 +98,21 @@ impl Opened {
                 driver.blob(&reference.with_digest(descriptor.digest))?;
             }
         }
-        if descriptor.size == 0 && image.config.is_none() {
-            // Schema 1 says no sizes.
-            descriptor.size = self.origin.blob(&descriptor.digest)?.map_or(0, |blob| blob.len);
-        }
-        let blob = self.blob(&descriptor)?;
-        Ok(LocalLayer { descriptor, blob, arriving: None })
+        self.image.local(descriptor.clone())
     }
 
     /// A layer of the image, which may be still on its way.
     pub(super) fn local(&self, descriptor: Descriptor) -> Result<LocalLayer> {
-        Ok(LocalLayer { blob: self.blob(&descriptor)?, descriptor, arriving: self.arriving() })
+        Ok(LocalLayer { arriving: self.arriving(), ..self.image.local(descriptor)? })
     }
 
-    /// Where a blob of it is, or will be when it has arrived.
-    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<BlobFile> {
-        if let Some(blob) = self.origin.blob(&descriptor.digest)? {
-            return Ok(blob);
+    /// The layers of the image, which may be still on their way.
+    pub(super) fn layers(&self) -> Result<LocalImage> {
+        let mut local = self.image.layers()?;
+        for layer in &mut local.layers {
+            layer.arriving = self.arriving();
         }
-        if let Some(store) = &self.store {
-            return Ok(BlobFile::awaited(store.blob_path(&descriptor.digest), descriptor.size));
-        }
-        let what = format!("blob {} in {}", descriptor.digest, self.origin.name());
-        Err(Error::from(ErrorKind::NotFound { what, detail: None }).in_image(&self.name))
-    }
-
-    /// The one image that was asked for by platform.
-    pub(super) fn image(&self) -> Result<&PulledImage> {
-        self.pulled.images.first().ok_or_else(|| {
-            let reason = "the index holds no manifest".to_owned();
-            Error::from(ErrorKind::NotAnImage { reason }).in_image(&self.name)
-        })
-    }
-
-    /// The bytes of an image's config and the view of it. Schema 1 has none of its own: it is made from the history,
-    /// without `diff_ids`.
-    pub(super) fn config(&self, image: &PulledImage) -> Result<Config> {
-        let limits = Limits::default();
-        let place = |error: Error| error.in_image(&self.name);
-        if let Some(config) = &image.config {
-            if !config.media_type.is_config() && !config.media_type.is_generic() {
-                let reason = format!("its config is `{}`", config.media_type);
-                return Err(place(ErrorKind::NotAnImage { reason }.into()));
-            }
-            let raw = self.origin.document(&config.digest, &limits).map_err(place)?;
-            return Config::parse(&raw, &limits).map_err(|error| place(error.in_blob(config.digest)));
-        }
-        match &self.document(&image.manifest)?.view {
-            View::Schema1(schema1) => schema1.config(&[], &limits).map_err(place),
-            _ => Err(place(ErrorKind::NotAnImage { reason: "it has no config".to_owned() }.into())),
-        }
-    }
-
-    /// The platforms of the index that the name stands for; none if it is no index.
-    pub(super) fn platforms(&self) -> Result<Vec<Platform>> {
-        if !self.pulled.top.media_type.is_index() {
-            return Ok(Vec::new());
-        }
-        let top = self.document(&self.pulled.top)?;
-        Ok(top.index().map(wharfie_core::image::Index::platforms).unwrap_or_default())
-    }
-}
-
-/// Reads `--platform`: Linux on this machine's architecture if it is not given.
-pub(super) fn platform(asked: Option<&str>) -> Result<Platform> {
-    let own = Platform::new("linux", std::env::consts::ARCH).normalized();
-    match asked {
-        Some(asked) => Platform::parse_with(asked, &own),
-        None => Ok(own),
+        Ok(local)
     }
 }
 
@@ -212,7 +131,7 @@ pub(super) fn open(
     open_with(name, from, options, false, console)
 }
 
-/// Opens an image whose layers may be still on their way: [`layers::local`](super::layers::local) says where they can be read
+/// Opens an image whose layers may be still on their way: [`Opened::layers`] says where they can be read
 /// meanwhile, and what comes of that goes through [`Opened::settle`].
 pub(super) fn open_ahead(
     name: &str,
@@ -231,7 +150,7 @@ fn open_with(
     console: &Console,
 ) -> Result<Opened> {
     if name == SAMPLE {
-        return open_sample(options, console);
+        return Ok(Opened::here(Image::sample(options, &watch::Notes::new(console))?));
     }
     match Source::parse(name)? {
         Source::Registry(reference) => {
@@ -264,64 +183,17 @@ fn open_with(
                 let pulled = driver.pull(&reference, &pull).map_err(in_image)?;
                 (pulled.reference, pulled.image, None)
             };
-            let origin = Arc::new(Layout::at(driver.store().root()));
-            Ok(Opened {
-                name,
-                reference: Some(reference),
-                origin,
-                pulled,
-                _unpacked: folder,
-                store: Some(driver.store().clone()),
-                cache: None,
-                driver: Some(driver),
-                pulling,
-            })
+            let image = Image::in_store(&name, driver.store(), pulled).within(folder);
+            Ok(Opened { image, reference: Some(reference), driver: Some(driver), pulling })
         }
         Source::Local(local) => {
             let origin = crate::origin::open(&local)?;
-            let opened = open_origin(name, origin, local.reference.as_deref(), options, console)?;
-            Ok(Opened { cache: there(from.store.store.as_deref()), ..opened })
+            let notes = watch::Notes::new(console);
+            let image = Image::of_origin(name, origin, local.reference.as_deref(), options, &notes)?;
+            Ok(Opened::here(image.with_side_indexes(present_store(from.store.store.as_deref()))))
         }
         _ => Err(unsupported(name)),
     }
-}
-
-/// A walk of what is on this disk has nothing to ask: its first step is the document itself.
-fn local_options(mut options: client::PullOptions) -> client::PullOptions {
-    options.depth = options.depth.max(Depth::Document);
-    options
-}
-
-fn open_origin(
-    name: &str,
-    origin: Arc<dyn Origin>,
-    image: Option<&str>,
-    options: client::PullOptions,
-    console: &Console,
-) -> Result<Opened> {
-    let top = origin.find(image)?;
-    let pulled = origin
-        .walk(&top, local_options(options), &watch::Notes::new(console))
-        .map_err(|error| error.in_image(name))?;
-    Ok(Opened {
-        name: name.to_owned(),
-        reference: None,
-        origin,
-        pulled,
-        _unpacked: None,
-        store: None,
-        cache: None,
-        driver: None,
-        pulling: None,
-    })
-}
-
-fn open_sample(options: client::PullOptions, console: &Console) -> Result<Opened> {
-    let folder = temporary()?;
-    crate::sample::unpack(folder.path())?;
-    let layout = Arc::new(Layout::open(folder.path())?);
-    let opened = open_origin(SAMPLE, layout, None, options, console)?;
-    Ok(Opened { _unpacked: Some(folder), ..opened })
 }
 
 fn unsupported(name: &str) -> Error {
@@ -347,12 +219,6 @@ pub(super) fn store(dir: Option<&Path>) -> Result<Store> {
         Some(dir) => dir.to_owned(),
         None => Store::default_dir()?,
     })
-}
-
-/// The store that the options name, if it is there already.
-fn there(dir: Option<&Path>) -> Option<Store> {
-    let dir = dir.map(Path::to_owned).or_else(|| Store::default_dir().ok())?;
-    if dir.join("oci-layout").is_file() { Store::open(dir).ok() } else { None }
 }
 
 /// A driver on the store that the options name. Who has no place for one (a service without a home) gets one for this run

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
         let choice = open::options(PlatformChoice::One(platform.clone()), Depth::Layers);
         let opened = open::open(name, &arguments.from, choice, console)?;
         let place = |error: Error| error.in_image(&opened.name);
-        let image = opened.image()?;
+        let image = opened.chosen()?;
         let top = image.manifest.clone();
         destination::put(opened.origin.as_ref(), image, destination.as_mut()).map_err(place)?;
         let own = if names.is_empty() { own_names(&opened, name, kind)? } else { names.clone() };
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &SaveArgs, console: &Console) -> Result<()> {
     let target = if to_stdout { "standard output".to_owned() } else { open::shown(&arguments.output) };
     let what = match saved.as_slice() {
         [one] => {
-            let layers = one.image().map_or(0, |image| image.layers.len());
+            let layers = one.chosen().map_or(0, |image| image.layers.len());
             format!("{} ({})", one.name, layers::counted(layers))
         }
         several => format!("{} images", several.len()),

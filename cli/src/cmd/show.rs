@@ -37,7 +37,7 @@ pub(super) fn manifest(arguments: &ManifestArgs, console: &Console) -> Result<()
     options.accept = arguments.accept.iter().map(|kind| MediaType::parse(kind)).collect();
     let opened = open::open(&arguments.image.image, &arguments.image.from, options, console)?;
     let descriptor = match arguments.platform {
-        Some(_) => &opened.image()?.manifest,
+        Some(_) => &opened.chosen()?.manifest,
         None => &opened.pulled.top,
     };
     let raw = opened.origin.document(&descriptor.digest, &Limits::default())?;
@@ -49,7 +49,7 @@ pub(super) fn config(arguments: &ConfigArgs, console: &Console) -> Result<()> {
     let platform = PlatformChoice::One(open::platform(arguments.platform.platform.as_deref())?);
     let image = &arguments.image;
     let opened = open::open(&image.image, &image.from, open::options(platform, Depth::Config), console)?;
-    let image = opened.image()?;
+    let image = opened.chosen()?;
     // The config of an artifact is shown as it is, too.
     let raw = match &image.config {
         Some(config) => opened.origin.document(&config.digest, &Limits::default())?,
@@ -65,7 +65,7 @@ pub(super) fn digest(arguments: &DigestArgs, console: &Console) -> Result<()> {
     let opened =
         open::open(&arguments.image.image, &arguments.image.from, open::options(platform, depth), console)?;
     let descriptor = match arguments.platform {
-        Some(_) => &opened.image()?.manifest,
+        Some(_) => &opened.chosen()?.manifest,
         None => &opened.pulled.top,
     };
     if arguments.json {

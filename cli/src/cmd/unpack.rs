@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &UnpackArgs, console: &Console) -> Result<()> {
 
     let image = &arguments.image;
     let mut opened = open::open_ahead(&image.image, &image.from, platform, console)?;
-    let local = layers::local(&opened)?;
+    let local = opened.layers()?;
     interrupt::stops(&cancel);
     let progress = Shown::new(console, &local);
     let unpacked = unpack(&local, &options, &arguments.directory, &progress);

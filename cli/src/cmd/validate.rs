@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &ValidateArgs, console: &Console) -> Result<()> {
     interrupt::stops(&cancel);
     checks.extend(read_all(&opened, &blobs, &cancel, console));
     if cancel.is_cancelled() {
-        return Err(Error::from(ErrorKind::Cancelled {}).in_image(opened.name));
+        return Err(Error::from(ErrorKind::Cancelled {}).in_image(opened.name()));
     }
 
     let failed = checks.iter().filter(|check| check.result.is_err()).count();

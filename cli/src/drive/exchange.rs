@@ -10,13 +10,12 @@ use reqwest::header::HeaderMap;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use wharfie_core::client::{BodyPlan, ExchangeId, Failure, Flow, Request, Store};
-use wharfie_core::digest::Hasher;
 
 use super::failure::Trouble;
 use super::machine::Input;
 use super::network::Network;
 use super::outgoing::Outgoing;
-use super::sink::{Refusal, Sink};
+use super::sink::{Refusal, Sink, Writing};
 use super::trace::Trace;
 
 /// The machine is told of stored bytes at least this often: by bytes, and by time.
@@ -27,8 +26,6 @@ const SKIP_TIME: Duration = Duration::from_secs(1);
 /// A body that nobody wants is read to its end, to keep the connection, if it is no longer than this and comes soon.
 const DRAIN_BYTES: u64 = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// Read at once when a partial file goes through the hasher again.
-const REPLAY_BYTES: usize = 256 << 10;
 
 /// What the task and the machine's thread both see of an exchange.
 #[derive(Debug, Default)]
@@ -139,14 +136,13 @@ impl Exchange {
         &self,
         mut response: reqwest::Response,
         store: Store,
-        sink: &Sink,
+        sink: &Arc<Sink>,
         mut stop: oneshot::Receiver<()>,
     ) {
-        let Store { blob, offset, skip, mut hasher, .. } = store;
-        let mut body =
-            Body { exchange: self, sink, offset, skip, pending: 0, stored: 0, reported: Instant::now() };
+        let writing = Writing::new(self.id, sink.clone(), store);
+        let mut body = Body { exchange: self, writing, pending: 0, reported: Instant::now() };
         let relay = sink.relayed();
-        let mut end = self.replay(sink, offset, &mut hasher, &mut stop).await.err();
+        let mut end = self.replay(&mut body.writing, &mut stop).await.err();
         let end = loop {
             if let Some(end) = end.take() {
                 break end;
@@ -168,10 +164,10 @@ impl Exchange {
             };
             match chunk {
                 Ok(Some(chunk)) => {
-                    if let Err(refusal) = body.keep(chunk, &mut hasher) {
+                    if let Err(refusal) = body.keep(chunk) {
                         break End::Refused(refusal);
                     }
-                    if body.is_too_long() {
+                    if body.writing.is_too_long() {
                         // The machine knows what to do about it; until it says so, nothing more is written.
                         body.report();
                         let _ = (&mut stop).await;
@@ -183,7 +179,8 @@ impl Exchange {
             }
         };
         body.report();
-        let stored = body.stored;
+        let stored = body.writing.kept();
+        let (blob, hasher) = body.writing.finish();
         self.tell(Input::Hashed { blob, hasher });
         match end {
             End::Whole => {
@@ -204,24 +201,14 @@ impl Exchange {
     }
 
     /// Takes over the sink, and gives the hasher what it has not seen of it.
-    async fn replay(
-        &self,
-        sink: &Sink,
-        offset: u64,
-        hasher: &mut Hasher,
-        stop: &mut oneshot::Receiver<()>,
-    ) -> Result<(), End> {
-        sink.begin(self.id, offset).map_err(End::Refused)?;
-        if hasher.position() >= offset {
+    async fn replay(&self, writing: &mut Writing, stop: &mut oneshot::Receiver<()>) -> Result<(), End> {
+        writing.begin().map_err(End::Refused)?;
+        if !writing.is_behind() {
             return Ok(());
         }
         self.tell(Input::Reading { id: self.id, reading: false });
-        let mut buffer = vec![0; REPLAY_BYTES];
-        while hasher.position() < offset {
-            let left = offset - hasher.position();
-            let piece = &mut buffer[..usize::try_from(left).unwrap_or(REPLAY_BYTES).min(REPLAY_BYTES)];
-            sink.read(self.id, hasher.position(), piece).map_err(End::Refused)?;
-            hasher.update(piece);
+        while writing.is_behind() {
+            writing.replay().map_err(End::Refused)?;
             tokio::select! {
                 biased;
                 _ = &mut *stop => return Err(End::Stopped),
@@ -236,39 +223,27 @@ impl Exchange {
 /// A body on its way into a sink.
 struct Body<'a> {
     exchange: &'a Exchange,
-    sink: &'a Sink,
-    offset: u64,
-    skip: u64,
+    writing: Writing,
     /// Stored and not reported yet.
     pending: u64,
-    stored: u64,
     reported: Instant,
 }
 
 impl Body<'_> {
-    fn keep(&mut self, mut chunk: Bytes, hasher: &mut Hasher) -> Result<(), Refusal> {
-        if self.skip > 0 {
-            let known = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-            let _ = chunk.split_to(known);
-            self.skip -= known as u64;
-            if chunk.is_empty() {
-                // Nothing to keep, but the body is alive: the stall clock must hear of it.
-                if self.reported.elapsed() >= SKIP_TIME {
-                    self.exchange.tell(Input::Stored { id: self.exchange.id, len: 0 });
-                    self.reported = Instant::now();
-                }
-                return Ok(());
-            }
-        }
+    fn keep(&mut self, chunk: Bytes) -> Result<(), Refusal> {
         let live = &self.exchange.live;
         live.busy.store(true, Ordering::Relaxed);
-        let written = self.sink.write(self.exchange.id, &chunk);
+        let kept = self.writing.keep(chunk);
         live.busy.store(false, Ordering::Relaxed);
-        written?;
-        hasher.update(&chunk);
-        self.stored += chunk.len() as u64;
-        self.pending += chunk.len() as u64;
-        if self.pending >= REPORT_BYTES || self.reported.elapsed() >= REPORT_TIME {
+        let kept = kept?;
+        self.pending += kept;
+        if kept == 0 {
+            // Nothing to keep, but the body is alive: the stall clock must hear of it.
+            if self.reported.elapsed() >= SKIP_TIME {
+                self.exchange.tell(Input::Stored { id: self.exchange.id, len: 0 });
+                self.reported = Instant::now();
+            }
+        } else if self.pending >= REPORT_BYTES || self.reported.elapsed() >= REPORT_TIME {
             self.report();
         }
         Ok(())
@@ -280,11 +255,6 @@ impl Body<'_> {
             self.pending = 0;
             self.reported = Instant::now();
         }
-    }
-
-    /// Whether more came than the descriptor promised.
-    fn is_too_long(&self) -> bool {
-        self.sink.size() != 0 && self.offset + self.stored > self.sink.size()
     }
 }
 

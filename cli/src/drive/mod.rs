@@ -49,6 +49,7 @@ pub use observe::{CredentialSource, NoCredentials, Observer, Silent, Transfer, T
 pub use options::{NetworkOptions, PullOptions, When};
 pub use outgoing::Supply;
 pub use pulling::Pulling;
+pub(crate) use sink::{Refusal, Sink, Writing};
 
 /// Threads that exchanges share: enough to keep a fast network, the hash and the disk busy.
 const WORKERS: std::ops::RangeInclusive<usize> = 2..=8;

@@ -77,7 +77,7 @@ impl Network {
         source: Option<Outgoing>,
     ) -> Result<reqwest::Response, Trouble> {
         let kind = request.url.host_kind();
-        if request.reach == Reach::NoLoopbackOrLinkLocal && is_near(kind) {
+        if !request.reach.allows(kind) {
             return Err(Trouble::new(
                 Failure::Forbidden,
                 format!("{} is on this machine or link", request.url.host()),
@@ -170,10 +170,6 @@ impl Network {
     }
 }
 
-fn is_near(kind: HostKind) -> bool {
-    matches!(kind, HostKind::Loopback | HostKind::LinkLocal)
-}
-
 /// The system's resolver, less the addresses that may not be reached.
 #[derive(Debug)]
 struct Names {
@@ -197,7 +193,8 @@ fn allowed(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, Unre
     if reach == Reach::Any {
         return Ok(found);
     }
-    let (near, far): (Vec<_>, Vec<_>) = found.into_iter().partition(|to| is_near(HostKind::of_ip(to.ip())));
+    let (far, near): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|to| reach.allows(HostKind::of_ip(to.ip())));
     match near.first() {
         Some(to) if far.is_empty() => Err(Unreachable::Forbidden(to.ip())),
         _ => Ok(far),

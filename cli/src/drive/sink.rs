@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wharfie_core::Digest;
-use wharfie_core::client::{ExchangeId, SinkFailure};
+use wharfie_core::client::{BlobId, ExchangeId, SinkFailure, Store};
+use wharfie_core::digest::Hasher;
 
 use super::arrivals::Arrival;
 use super::relay::Relay;
 use crate::at;
 use crate::store::Partial;
+
+/// Read at once when a partial file goes through the hasher again.
+const REPLAY_BYTES: u64 = 256 << 10;
 
 /// Bytes after which the disk is set to work: what is written down meanwhile need not be waited for at the end.
 const WRITTEN_DOWN: u64 = 8 << 20;
@@ -19,7 +23,7 @@ const WRITTEN_DOWN: u64 = 8 << 20;
 /// A partial file, or a [`Relay`], written by one exchange at a time: one that was given up may be late, and then writes no
 /// more.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(crate) struct Sink {
     digest: Digest,
     /// What its descriptor says; 0 if that is not known.
     size: u64,
@@ -49,7 +53,7 @@ pub(super) enum Place {
 
 /// Why bytes did not go in.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Another exchange writes now.
     Superseded,
     /// The disk.
@@ -57,7 +61,7 @@ pub(super) enum Refusal {
 }
 
 impl Sink {
-    pub(super) fn new(partial: Partial, size: u64, have: u64) -> Sink {
+    pub(crate) fn new(partial: Partial, size: u64, have: u64) -> Sink {
         let second = partial.file().try_clone().ok();
         Sink {
             digest: *partial.digest(),
@@ -106,7 +110,7 @@ impl Sink {
         self.size
     }
 
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)
     }
 
@@ -115,7 +119,7 @@ impl Sink {
     }
 
     /// From here on `owner` writes, at `offset`: what was there beyond it is void.
-    pub(super) fn begin(&self, owner: ExchangeId, offset: u64) -> Result<(), Refusal> {
+    pub(crate) fn begin(&self, owner: ExchangeId, offset: u64) -> Result<(), Refusal> {
         let mut inner = self.inner();
         let partial = match &inner.place {
             None => return Err(Refusal::Superseded),
@@ -144,7 +148,7 @@ impl Sink {
     }
 
     /// Reads what is there again, from `at` on.
-    pub(super) fn read(&self, owner: ExchangeId, at: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
+    pub(crate) fn read(&self, owner: ExchangeId, at: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
         let inner = self.inner();
         let partial = match inner.place.as_ref().filter(|_| inner.owner == Some(owner)) {
             None => return Err(Refusal::Superseded),
@@ -157,7 +161,7 @@ impl Sink {
     }
 
     /// Writes the next bytes.
-    pub(super) fn write(&self, owner: ExchangeId, bytes: &Bytes) -> Result<(), Refusal> {
+    pub(crate) fn write(&self, owner: ExchangeId, bytes: &Bytes) -> Result<(), Refusal> {
         let inner = self.inner();
         let before = self.position();
         let partial = match inner.place.as_ref().filter(|_| inner.owner == Some(owner)) {
@@ -197,6 +201,14 @@ impl Sink {
         self.inner().place.take()
     }
 
+    /// The partial file, if that is where bytes went. Whoever still writes is refused from now on.
+    pub(crate) fn take_partial(&self) -> Option<Partial> {
+        match self.take() {
+            Some(Place::Disk(partial)) => Some(partial),
+            _ => None,
+        }
+    }
+
     fn not_held(&self) -> Refusal {
         let said = format!("what came of {} has gone on and is not held any more", self.digest);
         Refusal::Failed(SinkFailure::Io, said)
@@ -211,5 +223,73 @@ impl Sink {
             _ => SinkFailure::Io,
         };
         Refusal::Failed(failure, error.to_string())
+    }
+}
+
+/// One exchange's way into a sink: what it brings is written and hashed, but for what was there before.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    owner: ExchangeId,
+    sink: Arc<Sink>,
+    blob: BlobId,
+    offset: u64,
+    skip: u64,
+    kept: u64,
+    hasher: Hasher,
+}
+
+impl Writing {
+    /// What the machine asks for.
+    pub(crate) fn new(owner: ExchangeId, sink: Arc<Sink>, store: Store) -> Writing {
+        let Store { blob, offset, skip, hasher, .. } = store;
+        Writing { owner, sink, blob, offset, skip, kept: 0, hasher }
+    }
+
+    /// Takes over the sink. Before anything else.
+    pub(crate) fn begin(&self) -> Result<(), Refusal> {
+        self.sink.begin(self.owner, self.offset)
+    }
+
+    /// Whether the sink has bytes that the hasher has not seen.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.hasher.position() < self.offset
+    }
+
+    /// Gives the hasher the next piece of them.
+    pub(crate) fn replay(&mut self) -> Result<(), Refusal> {
+        let at = self.hasher.position();
+        let mut piece = vec![0; self.offset.saturating_sub(at).min(REPLAY_BYTES) as usize];
+        self.sink.read(self.owner, at, &mut piece)?;
+        self.hasher.update(&piece);
+        Ok(())
+    }
+
+    /// Takes the next bytes of the body. Answers how many of them are new.
+    pub(crate) fn keep(&mut self, mut chunk: Bytes) -> Result<u64, Refusal> {
+        let known = chunk.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+        let _ = chunk.split_to(known);
+        self.skip -= known as u64;
+        if chunk.is_empty() {
+            return Ok(0);
+        }
+        self.sink.write(self.owner, &chunk)?;
+        self.hasher.update(&chunk);
+        self.kept += chunk.len() as u64;
+        Ok(chunk.len() as u64)
+    }
+
+    /// How many new bytes came.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    /// Whether more came than the descriptor promised.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.sink.size() != 0 && self.offset + self.kept > self.sink.size()
+    }
+
+    /// The hasher, which goes back to the machine.
+    pub(crate) fn finish(self) -> (BlobId, Hasher) {
+        (self.blob, self.hasher)
     }
 }

@@ -1,7 +1,7 @@
 //! Archives and directories of images, told apart and read by core's [`archive`](wharfie_core::archive).
 
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::{Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,12 +69,26 @@ impl Archive {
             }
             _ => io_error("opening an archive", Some(path), &error),
         };
-        let mut file = match path.to_str() {
+        let file = match path.to_str() {
             Some("-") => standard_input().map_err(opening)?,
             _ => File::open(path).map_err(opening)?,
         };
+        Archive::of_file(file, path, kind, limits)
+    }
+
+    /// The same of a file that is open.
+    pub(super) fn of_file(
+        mut file: File,
+        path: &Path,
+        kind: Option<Kind>,
+        limits: &Limits,
+    ) -> Result<Archive> {
+        let opening = |error: std::io::Error| io_error("opening an archive", Some(path), &error);
         let shown = path.display().to_string();
         let is_seekable = file.metadata().map_err(opening)?.is_file() && path.to_str() != Some("-");
+        if is_seekable {
+            file.rewind().map_err(opening)?;
+        }
         let place = |error: Error| error.at_path(shown.clone());
         let mut head = Vec::new();
         let reading = |error| io_error("reading an archive", Some(path), &error);

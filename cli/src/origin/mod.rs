@@ -4,6 +4,7 @@ mod archive;
 mod walk;
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,6 +106,20 @@ pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
         _ => return refuse("this is not read"),
     };
     Ok(Arc::new(archive?))
+}
+
+/// Opens an archive that is open already; `path` is what it is called in messages. The position in the file is where it
+/// begins if it cannot be read at any place, and means nothing if it can.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_file(file: File, path: &Path, transport: Transport) -> Result<Arc<dyn Origin>> {
+    let kind = match transport {
+        Transport::OciArchive => Some(Kind::Layout),
+        Transport::DockerArchive => Some(Kind::Docker),
+        _ => None,
+    };
+    Ok(Arc::new(Archive::of_file(file, path, kind, &Limits::default())?))
 }
 
 impl dyn Origin + '_ {

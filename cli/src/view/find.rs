@@ -22,7 +22,7 @@ use crate::layers::{LocalImage, LocalLayer, Progress};
 const IN_MEMORY: usize = 32 << 20;
 
 /// Where the content of files goes.
-pub(crate) type Output<'o> = dyn FnMut(&[u8]) -> Result<()> + Send + 'o;
+pub type Output<'o> = dyn FnMut(&[u8]) -> Result<()> + Send + 'o;
 
 /// Content that is kept until its layer is verified.
 struct Held {

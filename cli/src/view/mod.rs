@@ -12,6 +12,7 @@ use wharfie_core::merge::{
 };
 
 pub(crate) use self::bodies::{Side, compare};
+pub use self::find::Output;
 pub(crate) use self::find::{Taking, cat};
 use crate::drive::Cancel;
 use crate::layers::pass::{Flow, Pass, Reader};

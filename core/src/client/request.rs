@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::BlobId;
 use crate::digest::Hasher;
-use crate::http::{HeaderList, Method, Url};
+use crate::http::{HeaderList, HostKind, Method, Url};
 
 /// One HTTP request for the driver to send. Redirects are not to be followed, and no header added but those that the
 /// transport needs (`Host`, `Content-Length`, `Connection`); never `Accept-Encoding`.
@@ -66,6 +66,14 @@ pub enum Reach {
     Any,
     /// Nothing that resolves to a loopback, link-local or unspecified address: a place that a server named.
     NoLoopbackOrLinkLocal,
+}
+
+impl Reach {
+    /// Whether a host of this kind may be connected to: of a URL what it shows (`Url::host_kind`), and where addresses are
+    /// seen, each of these (`HostKind::of_ip`).
+    pub fn allows(self, kind: HostKind) -> bool {
+        self == Reach::Any || !matches!(kind, HostKind::Loopback | HostKind::LinkLocal)
+    }
 }
 
 /// How far certificates are checked.

@@ -1,0 +1,59 @@
+//! Core's errors as Python's exceptions.
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use wharfie_core::error::{Error, ErrorKind, Misuse};
+use wharfie_core::wire;
+
+create_exception!(_wharfie, SinkRefused, PyException, "Bytes did not go into a sink: kind, needed, detail.");
+
+/// The exception of an error: `wharfie.errors` has the classes.
+pub(crate) fn raise(error: &Error) -> PyErr {
+    Python::attach(|py| match made(py, &wire::error_json(error)) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failed) => failed,
+    })
+}
+
+/// The same, for `map_err`.
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
+pub(crate) fn raised(error: Error) -> PyErr {
+    raise(&error)
+}
+
+/// A driver's bug.
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
+pub(crate) fn misused(misuse: Misuse) -> PyErr {
+    raise(&ErrorKind::Internal { reason: misuse.to_string() }.into())
+}
+
+fn made<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    MAKE.import(py, "wharfie.errors", "_of_json")?.call1((json,))
+}
+
+/// Every code there is.
+#[pyfunction]
+pub(crate) fn error_codes() -> Vec<&'static str> {
+    wire::error_codes().to_vec()
+}
+
+/// What ends work that was stopped, as JSON.
+#[pyfunction]
+pub(crate) fn make_cancelled() -> String {
+    wire::error_json(&wire::cancelled())
+}
+
+/// What a host's own file came to, as JSON.
+#[pyfunction]
+pub(crate) fn make_local_io(reason: &str) -> String {
+    wire::error_json(&wire::io_error("writing the output", reason))
+}
+
+/// A wrong option, as JSON.
+#[pyfunction]
+pub(crate) fn make_option_error(reason: String) -> String {
+    wire::error_json(&ErrorKind::InvalidOption { reason }.into())
+}

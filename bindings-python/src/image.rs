@@ -1,0 +1,480 @@
+//! Images: what is in them, and what is made of them.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde_json::{Value, json};
+use tempfile::SpooledTempFile;
+use wharfie::drive::Silent;
+use wharfie::export::{self, ExportOptions, Sink, format_of_name};
+use wharfie::image::{self, Read};
+use wharfie::layers::{LayerReport, default_temp_dir};
+use wharfie::unpack::{self, UnpackOptions};
+use wharfie::view::View;
+use wharfie_core::client::Reach;
+use wharfie_core::codec::Format;
+use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::http::Url;
+use wharfie_core::image::Descriptor;
+use wharfie_core::merge::{Options, Pattern, Selection, Warnings};
+use wharfie_core::{Limits, Source, wire};
+
+use crate::error::{raise, raised};
+use crate::sink::Store;
+use crate::supervised::{Cancel, supervised};
+
+/// Bytes of one file that wait in memory; more go to an unnamed temporary file.
+const IN_MEMORY: usize = 8 << 20;
+
+fn platform(asked: Option<&str>) -> Result<Option<wharfie_core::Platform>> {
+    image::platform(asked).map(Some)
+}
+
+/// `wharfie::image::Image`.
+#[pyclass(frozen, module = "wharfie._wharfie")]
+pub(crate) struct Image(image::Image);
+
+impl Image {
+    fn described(&self) -> Result<String> {
+        let chosen = self.0.chosen()?;
+        let pulled = self.0.pulled();
+        let manifest = self.0.raw(&chosen.manifest)?;
+        let config = chosen.config.as_ref().map(|config| self.0.raw(config)).transpose()?;
+        let index = match pulled.top.digest == chosen.manifest.digest {
+            true => None,
+            false => Some(self.0.raw(&pulled.top)?),
+        };
+        let top = json!({
+            "mediaType": pulled.top.media_type.as_str(),
+            "digest": pulled.top.digest.to_string(),
+            "size": pulled.top.size,
+        });
+        wire::describe(self.0.name(), &top.to_string(), &manifest, config.as_deref(), index.as_deref())
+    }
+}
+
+#[pymethods]
+impl Image {
+    /// Opens what a name stands for on this machine.
+    #[staticmethod]
+    fn open_local(
+        py: Python<'_>,
+        name: &str,
+        asked: Option<&str>,
+        store: Option<PathBuf>,
+    ) -> PyResult<Image> {
+        let open = || {
+            let opened = image::Image::open_local(name, platform(asked)?, &Silent)?;
+            Ok(opened.with_side_indexes(image::present_store(store.as_deref())))
+        };
+        py.detach(open).map(Image).map_err(raised)
+    }
+
+    /// Opens an archive at this path, whatever it is called in messages.
+    #[staticmethod]
+    fn open_file(
+        py: Python<'_>,
+        path: PathBuf,
+        name: &str,
+        reference: Option<&str>,
+        asked: Option<&str>,
+    ) -> PyResult<Image> {
+        let open = || {
+            let file = File::open(&path).map_err(|error| {
+                Error::from(ErrorKind::LocalIo { operation: "opening an archive", reason: error.to_string() })
+                    .at_path(path.display().to_string())
+            })?;
+            image::Image::of_file(file, name, reference, platform(asked)?, &Silent)
+        };
+        py.detach(open).map(Image).map_err(raised)
+    }
+
+    /// An image whose documents came into a store; `top` is the descriptor that its name stands for.
+    #[staticmethod]
+    fn in_store(
+        py: Python<'_>,
+        name: &str,
+        store: &Store,
+        top: &str,
+        asked: Option<&str>,
+    ) -> PyResult<Image> {
+        let open = || {
+            let top = Descriptor::parse(top.as_bytes(), &Limits::default())?;
+            image::Image::come(name, &store.store, &top, platform(asked)?, &Silent)
+        };
+        py.detach(open).map(Image).map_err(raised)
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// What `wire::describe` says.
+    fn describe(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| self.described()).map_err(raised)
+    }
+
+    /// The manifest as it came.
+    fn manifest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let raw = py.detach(|| self.0.raw(&self.0.chosen()?.manifest)).map_err(raised)?;
+        Ok(PyBytes::new(py, &raw))
+    }
+
+    /// The config as it came; none where there is none (schema 1).
+    fn config<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let read = || self.0.chosen()?.config.as_ref().map(|config| self.0.raw(config)).transpose();
+        let raw = py.detach(read).map_err(raised)?;
+        Ok(raw.map(|raw| PyBytes::new(py, &raw)))
+    }
+
+    /// The index that the name stands for, as it came; none if it stands for a manifest.
+    fn index<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let read = || match self.0.pulled().top.media_type.is_index() {
+            true => self.0.raw(&self.0.pulled().top).map(Some),
+            false => Ok(None),
+        };
+        let raw = py.detach(read).map_err(raised)?;
+        Ok(raw.map(|raw| PyBytes::new(py, &raw)))
+    }
+
+    /// Which layers are not here.
+    fn missing(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
+        py.detach(|| self.0.missing()).map_err(raised)
+    }
+
+    /// The digest of a layer, and whether it is to be fetched by that alone.
+    fn layer_source(&self, layer: usize) -> PyResult<Option<(String, bool)>> {
+        let layers = &self.0.chosen().map_err(raised)?.layers;
+        Ok(layers.get(layer).map(|layer| (layer.digest.to_string(), image::Image::is_plain(layer))))
+    }
+
+    /// The merged tree.
+    fn view(&self, py: Python<'_>, cancel: &Cancel, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Tree> {
+        let view = supervised(py, &cancel.0, progress, |told| self.0.view(&cancel.0, &**told))?;
+        Ok(Tree(view))
+    }
+
+    /// The content of one file, or the number of the layer that has to be here first.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        path: Vec<u8>,
+        cancel: &Cancel,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let dir = default_temp_dir();
+        let (read, content) = supervised(py, &cancel.0, progress, |told| {
+            let mut content = SpooledTempFile::new_in(IN_MEMORY, &dir);
+            let mut len = 0;
+            let read = self.0.read(&[path], &cancel.0, &**told, &mut |bytes| {
+                len += bytes.len() as u64;
+                content.write_all(bytes).map_err(|error| {
+                    let reason = error.to_string();
+                    ErrorKind::LocalIo { operation: "writing a temporary file", reason }.into()
+                })
+            })?;
+            Ok((read, Content { file: Mutex::new(content), len }))
+        })?;
+        match read {
+            Read::Done => Ok(Bound::new(py, content)?.into_any()),
+            Read::Needs(layer) => Ok(layer.into_pyobject(py)?.into_any()),
+        }
+    }
+
+    /// The decoded tar of one layer.
+    fn layer(&self, py: Python<'_>, layer: usize) -> PyResult<Stream> {
+        let stream = py.detach(|| self.0.layer(layer)).map_err(raised)?;
+        Ok(Stream::new(Kind::Layer(stream)))
+    }
+
+    /// Writes the flattened root to a file. Answers the report as JSON.
+    #[pyo3(signature = (path, format, level, include, exclude, cancel, progress))]
+    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
+    fn export(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        format: Option<&str>,
+        level: Option<i32>,
+        include: Vec<Vec<u8>>,
+        exclude: Vec<Vec<u8>>,
+        cancel: &Cancel,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        supervised(py, &cancel.0, progress, |told| {
+            let format = match format {
+                Some(format) => Some(format_named(format)?),
+                None => format_of_name(&path),
+            };
+            let options = export_options(format, level, &include, &exclude, cancel)?;
+            let report = self.0.export(&options, Sink::File(path), &**told)?;
+            Ok(exported(&report).to_string())
+        })
+    }
+
+    /// The flattened root as a stream.
+    fn export_stream(
+        &self,
+        py: Python<'_>,
+        format: Option<&str>,
+        level: Option<i32>,
+        include: Vec<Vec<u8>>,
+        exclude: Vec<Vec<u8>>,
+        cancel: &Cancel,
+    ) -> PyResult<Stream> {
+        let begin = || {
+            let format = format.map(format_named).transpose()?;
+            self.0.export_stream(export_options(format, level, &include, &exclude, cancel)?, Arc::new(()))
+        };
+        py.detach(begin).map(|stream| Stream::new(Kind::Export(stream))).map_err(raised)
+    }
+
+    /// Writes the merged root to a directory. Answers the report as JSON.
+    #[pyo3(signature = (path, rootless, include, exclude, cancel, progress))]
+    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
+    fn unpack(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        rootless: bool,
+        include: Vec<Vec<u8>>,
+        exclude: Vec<Vec<u8>>,
+        cancel: &Cancel,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        supervised(py, &cancel.0, progress, |told| {
+            let options = unpack_options(rootless, &include, &exclude, cancel)?;
+            let report = self.0.unpack(&options, &path, &**told)?;
+            Ok(unpacked(&report).to_string())
+        })
+    }
+
+    /// Looks whether this user may unpack so, before anything is fetched for it.
+    fn check_unpack(&self, rootless: bool) -> PyResult<()> {
+        let options = unpack_options(rootless, &[], &[], &Cancel::default()).map_err(raised)?;
+        unpack::check_permission(&options).map_err(raised)
+    }
+}
+
+fn format_named(format: &str) -> Result<Format> {
+    match format {
+        "tar" => Ok(Format::Identity),
+        "tar.gz" => Ok(Format::Gzip),
+        "tar.zst" => Ok(Format::Zstd),
+        _ => {
+            let reason = format!("`{format}` is no format: there are `tar`, `tar.gz` and `tar.zst`");
+            Err(ErrorKind::InvalidOption { reason }.into())
+        }
+    }
+}
+
+fn merge_options(include: &[Vec<u8>], exclude: &[Vec<u8>]) -> Result<Options> {
+    let read = |patterns: &[Vec<u8>]| patterns.iter().map(Pattern::new).collect::<Result<Vec<_>>>();
+    let mut selection = Selection::default();
+    selection.include = read(include)?;
+    selection.exclude = read(exclude)?;
+    let mut options = Options::default();
+    options.selection = selection;
+    Ok(options)
+}
+
+fn export_options(
+    format: Option<Format>,
+    level: Option<i32>,
+    include: &[Vec<u8>],
+    exclude: &[Vec<u8>],
+    cancel: &Cancel,
+) -> Result<ExportOptions> {
+    let mut options = ExportOptions::default();
+    options.format = format.unwrap_or(Format::Identity);
+    options.level = level;
+    options.merge = merge_options(include, exclude)?;
+    options.cancel = cancel.0.clone();
+    Ok(options)
+}
+
+fn unpack_options(
+    rootless: bool,
+    include: &[Vec<u8>],
+    exclude: &[Vec<u8>],
+    cancel: &Cancel,
+) -> Result<UnpackOptions> {
+    let mut options = UnpackOptions::default();
+    options.rootless = rootless;
+    options.merge = merge_options(include, exclude)?;
+    options.cancel = cancel.0.clone();
+    Ok(options)
+}
+
+fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
+    let of_entries = warnings.iter().map(|warning| {
+        let name = wharfie_core::name::Name(&warning.path);
+        format!("layer {}, {name}: {}", warning.layer, warning.kind)
+    });
+    let of_layers = layers.iter().enumerate().filter_map(|(position, layer)| {
+        layer.mismatch.as_ref().map(|mismatch| format!("layer {position}: {mismatch}"))
+    });
+    of_entries.chain(of_layers).collect()
+}
+
+fn exported(report: &export::Report) -> Value {
+    json!({
+        "entries": report.entries,
+        "tarBytes": report.tar_bytes,
+        "bytes": report.bytes,
+        "seconds": report.elapsed.as_secs_f64(),
+        "warnings": warned(&report.warnings, &report.layers),
+    })
+}
+
+fn unpacked(report: &unpack::Report) -> Value {
+    json!({
+        "entries": report.entries,
+        "bytes": report.bytes,
+        "seconds": report.elapsed.as_secs_f64(),
+        "recordedOwners": report.lacks.recorded(),
+        "warnings": warned(&report.warnings, &report.layers),
+    })
+}
+
+/// The merged tree.
+#[pyclass(frozen, module = "wharfie._wharfie")]
+pub(crate) struct Tree(Arc<View>);
+
+#[pymethods]
+impl Tree {
+    fn __len__(&self) -> usize {
+        self.0.tree.len()
+    }
+
+    /// `wire::table`.
+    fn table<'py>(
+        &self,
+        py: Python<'py>,
+        from: u32,
+        most: usize,
+        pattern: Option<Vec<u8>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let pattern = pattern.map(Pattern::new).transpose().map_err(raised)?;
+        let table = py.detach(|| wire::table(&self.0.tree, from, most, pattern.as_ref()));
+        Ok(PyBytes::new(py, &table))
+    }
+
+    /// What was odd about the layers.
+    fn warnings(&self) -> Vec<String> {
+        warned(self.0.tree.warnings(), &self.0.layers)
+    }
+}
+
+/// The content of one file, verified.
+#[pyclass(frozen, module = "wharfie._wharfie")]
+pub(crate) struct Content {
+    file: Mutex<SpooledTempFile>,
+    len: u64,
+}
+
+#[pymethods]
+impl Content {
+    #[getter]
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Up to so many bytes from a position on; none at the end.
+    fn read_at<'py>(&self, py: Python<'py>, offset: u64, most: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let most = most.min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX));
+        PyBytes::new_with(py, most, |buffer| {
+            py.detach(|| {
+                let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
+            })
+            .map_err(|error| {
+                let reason = error.to_string();
+                raise(&ErrorKind::LocalIo { operation: "reading a temporary file", reason }.into())
+            })
+        })
+    }
+}
+
+enum Kind {
+    Layer(image::Stream),
+    Export(image::Stream<export::Report>),
+}
+
+/// Bytes as they are made.
+#[pyclass(frozen, module = "wharfie._wharfie")]
+pub(crate) struct Stream(Mutex<Option<Kind>>);
+
+impl Stream {
+    fn new(kind: Kind) -> Stream {
+        Stream(Mutex::new(Some(kind)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kind>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Stream {
+    /// The next piece; none at the end, when all of it is verified.
+    fn next_piece<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let piece = py.detach(|| match &mut *self.lock() {
+            Some(Kind::Layer(stream)) => stream.next_piece(),
+            Some(Kind::Export(stream)) => stream.next_piece(),
+            None => Err(ErrorKind::Cancelled {}.into()),
+        });
+        py.check_signals()?;
+        Ok(piece.map_err(raised)?.map(|piece| PyBytes::new(py, &piece)))
+    }
+
+    /// The report of an export that has come to its end, as JSON.
+    fn report(&self) -> Option<String> {
+        match &*self.lock() {
+            Some(Kind::Export(stream)) => stream.outcome().map(|report| exported(report).to_string()),
+            _ => None,
+        }
+    }
+
+    /// Stops it.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| drop(self.lock().take()));
+    }
+}
+
+/// What a name stands for: the full reference of an image on a registry, or nothing for a place on this machine.
+#[pyfunction]
+pub(crate) fn source(name: &str) -> PyResult<Option<(String, String)>> {
+    if name == image::SAMPLE {
+        return Ok(None);
+    }
+    match Source::parse(name).map_err(raised)? {
+        Source::Registry(reference) => {
+            let reference = reference.or_latest();
+            Ok(Some((reference.to_string(), reference.name())))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The platform that is meant if none is named.
+#[pyfunction]
+pub(crate) fn own_platform() -> PyResult<String> {
+    image::platform(None).map(|own| own.to_string()).map_err(raised)
+}
+
+/// Whether a request may go to a URL, by what that shows: `reach` is what its `start` said.
+#[pyfunction]
+pub(crate) fn reach_allows(reach: &str, url: &str) -> PyResult<bool> {
+    let reach = match reach {
+        "any" => Reach::Any,
+        _ => Reach::NoLoopbackOrLinkLocal,
+    };
+    let url: Url = url.parse().map_err(raised)?;
+    Ok(reach.allows(url.host_kind()))
+}
