@@ -72,8 +72,9 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     };
     let known = ["--image", "--rounds", "--dir", "--job", "--peers", "--fs", "--binary", "--top", "--bottom"];
     let wrong = options.chunks(2).find(|pair| pair.len() != 2 || !known.contains(&pair[0]));
-    if let Some(wrong) =
-        wrong.map(|pair| pair[0]).or((!["layers", "pull", "copy", "hosts", "floor"].contains(what)).then_some(what))
+    if let Some(wrong) = wrong
+        .map(|pair| pair[0])
+        .or((!["layers", "pull", "copy", "hosts", "floor"].contains(what)).then_some(what))
     {
         eprintln!("not understood: {wrong}\n");
         eprint!("{USAGE}");

@@ -33,7 +33,8 @@ pub(crate) fn python() -> Result<PathBuf, String> {
     if !python.is_file() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     }
-    let pinned = fs::read_to_string(tools::workspace().join(REQUIREMENTS)).map_err(|error| error.to_string())?;
+    let pinned =
+        fs::read_to_string(tools::workspace().join(REQUIREMENTS)).map_err(|error| error.to_string())?;
     let maturin = pinned.lines().find(|line| line.starts_with("maturin=")).ok_or("maturin is not pinned")?;
     pip(&python, &[maturin.as_ref()])?;
     let wheels = folder.join("wheels");
@@ -65,11 +66,20 @@ pub(crate) fn node() -> Result<PathBuf, String> {
     run(build.env("CARGO_TARGET_DIR", target_folder()))?;
     fs::write(consumer.join("package.json"), r#"{"private":true,"type":"module"}"#)
         .map_err(|error| error.to_string())?;
-    let tarballs = fs::read_dir(&packs).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
+    let tarballs =
+        fs::read_dir(&packs).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
     let mut install = Command::new("npm");
-    install.current_dir(&consumer).args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]);
+    install.current_dir(&consumer).args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--silent",
+    ]);
     // Those of other platforms are on no registry that could be asked for them.
-    install.args(["--omit=optional"]).args(tarballs.filter(|path| path.extension().is_some_and(|end| end == "tgz")));
+    install
+        .args(["--omit=optional"])
+        .args(tarballs.filter(|path| path.extension().is_some_and(|end| end == "tgz")));
     run(&mut install)?;
     Ok(consumer)
 }

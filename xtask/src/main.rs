@@ -22,9 +22,8 @@ chores:
   fixtures [large]       makes the image that tests use, under target/fixtures; `large`: the one of benchmarks
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
-  bench layers|pull|copy|hosts|floor
   build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
-  bench layers|pull|copy|floor
+  bench layers|pull|copy|hosts|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
 ";

@@ -28,7 +28,8 @@ struct Candidate<'a> {
 
 /// Measures the candidates; false if one of ours made another tar than the command.
 pub(super) fn run(image: &str, folder: &Path, rounds: usize) -> bool {
-    let Some(registry) = Registry::start("bench hosts", &Options { origins: true, ..Options::default() }) else {
+    let Some(registry) = Registry::start("bench hosts", &Options { origins: true, ..Options::default() })
+    else {
         return false;
     };
     let Some(wharfie) = super::wharfie() else { return false };
@@ -126,7 +127,10 @@ fn measured(candidates: &[Candidate<'_>], folder: &Path, rounds: usize) -> bool 
         }
     }
     println!("\npull over loopback and flatten to a tar, medians of {rounds}, alternating");
-    println!("  {:20} {:>8} {:>8} {:>9}   of the command: wall, CPU, peak", "", "wall s", "CPU s", "peak MiB");
+    println!(
+        "  {:20} {:>8} {:>8} {:>9}   of the command: wall, CPU, peak",
+        "", "wall s", "CPU s", "peak MiB"
+    );
     let medians: Vec<Cost> = costs.iter().map(|runs| Cost::median(runs)).collect();
     for (candidate, cost) in candidates.iter().zip(&medians) {
         println!(
