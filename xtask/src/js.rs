@@ -65,11 +65,7 @@ fn command_line() -> Result<PathBuf> {
 fn suite(files: &[&str], wharfie: &Path, skips: &Path) -> Result<Counted> {
     let mut counted = Counted::default();
     let mut command = node(&["--test", "--test-reporter=tap", "--test-concurrency=1"]);
-    command
-        .args(files)
-        .env("WHARFIE_JS", consumer())
-        .env("WHARFIE_BIN", wharfie)
-        .stdout(Stdio::piped());
+    command.args(files).env("WHARFIE_JS", consumer()).env("WHARFIE_BIN", wharfie).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("node: {error}"))?;
     let mut skipped = String::new();
     if let Some(output) = child.stdout.take() {

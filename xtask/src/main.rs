@@ -1,6 +1,7 @@
 //! The chores of Wharfie: `cargo xtask`.
 
 mod bench;
+mod hosts;
 mod js;
 mod test;
 mod wasm;
@@ -22,7 +23,7 @@ chores:
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
   build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
-  bench layers|pull|copy|floor
+  bench layers|pull|copy|hosts|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
 ";

@@ -69,8 +69,8 @@ export function folder(test) {
 
 /** The native command, whose output is what the page's has to equal. */
 export function wharfie(...args) {
-  const binary = process.env.WHARFIE;
-  if (!binary) throw new Error("WHARFIE names the native command");
+  const binary = process.env.WHARFIE_BIN;
+  if (!binary) throw new Error("WHARFIE_BIN names the native command");
   const done = spawnSync(binary, args, { encoding: "buffer", maxBuffer: 1 << 30 });
   if (done.status !== 0) throw new Error(`wharfie ${args.join(" ")}: ${done.stderr}`);
   return done.stdout;
