@@ -200,12 +200,7 @@ impl Image {
 
     /// The tar of one layer, or its blob as it is.
     #[napi]
-    pub fn layer<'e>(
-        &self,
-        env: &'e Env,
-        layer: u32,
-        decoded: bool,
-    ) -> napi::Result<PromiseRaw<'e, Stream>> {
+    pub fn layer<'e>(&self, env: &'e Env, layer: u32, decoded: bool) -> napi::Result<PromiseRaw<'e, Stream>> {
         let image = self.image.clone();
         let open = move || {
             let layer = layer as usize;

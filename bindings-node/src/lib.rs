@@ -5,7 +5,10 @@
 //! decodes runs on threads of its own and settles a promise. Numbers are `i64`, which JavaScript has as `number`: ids, sizes and
 //! milliseconds stay below 2^53.
 
-#![allow(missing_docs, reason = "the docs are those of the TypeScript, and `native.ts` declares what is here")]
+#![allow(
+    missing_docs,
+    reason = "the docs are those of the TypeScript, and `native.ts` declares what is here"
+)]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "JavaScript has one kind of number")]
 
 mod apart;

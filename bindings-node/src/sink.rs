@@ -43,7 +43,9 @@ fn opened(dir: Option<PathBuf>) -> Result<Store> {
     };
     match found {
         // Who has no place for one (a service without a home) gets one for this time only.
-        Err(error) if !is_given && matches!(error.code(), "permission_denied" | "invalid_option") => temporary(),
+        Err(error) if !is_given && matches!(error.code(), "permission_denied" | "invalid_option") => {
+            temporary()
+        }
         Ok(found) if !is_given && found.is_read_only() => temporary(),
         found => Ok(Store { store: found?, _folder: None }),
     }
@@ -122,12 +124,7 @@ impl Store {
 
     /// Lists an image of which all is there.
     #[napi]
-    pub fn tag<'e>(
-        &self,
-        env: &'e Env,
-        reference: String,
-        top: String,
-    ) -> napi::Result<PromiseRaw<'e, ()>> {
+    pub fn tag<'e>(&self, env: &'e Env, reference: String, top: String) -> napi::Result<PromiseRaw<'e, ()>> {
         let store = self.store.clone();
         let tag = move || {
             if store.is_read_only() {
@@ -185,7 +182,9 @@ const WAITING: usize = 1 << 20;
 fn refused(refused: &Refused) -> napi::Error {
     let (failure, needed, detail) = match refused {
         Refused::Superseded => ("superseded", 0, "another exchange took its place"),
-        Refused::Sink { failure: SinkFailure::NoSpace { needed }, detail } => ("no_space", *needed, &**detail),
+        Refused::Sink { failure: SinkFailure::NoSpace { needed }, detail } => {
+            ("no_space", *needed, &**detail)
+        }
         Refused::Sink { failure: SinkFailure::Permission, detail } => ("permission", 0, &**detail),
         Refused::Sink { detail, .. } => ("io", 0, &**detail),
     };

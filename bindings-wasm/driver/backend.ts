@@ -107,8 +107,8 @@ export interface Backend {
   session(options: string): Session;
   opening(kind: string | undefined): Opening;
   unpack(): Unpack;
-  /** `hasDiffIds`: whether the config has any (schema 1 has none); they then have to be as many as the layers. */
-  layers(layers: readonly LayerSource[], hasDiffIds: boolean, bytes: LayerBytes): LayersView;
+  /** `diffIds`: those that the config lists, where it lists any by its kind (schema 1 does not). */
+  layers(layers: readonly LayerSource[], diffIds: readonly string[] | undefined, bytes: LayerBytes): LayersView;
   /** `wire::describe`; documents as bytes, the top as JSON. */
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   /** What a user's name for an image means (`wire::source`). */

@@ -1,5 +1,6 @@
 /** An image, as JavaScript has it. What it does is done by the `Engine` behind it. */
 
+import { collect } from "./collect.js";
 import type { Engine, ImageFacts, LayerState } from "./engine.js";
 import { END, FileEntry, type Opener, Rows } from "./table.js";
 import { Tree } from "./tree.js";
@@ -271,7 +272,7 @@ export class Image {
   ): Promise<Uint8Array | string> {
     const given = typeof encoding === "object" ? encoding : (options ?? {});
     const stream = await this.#engine.content(path, given);
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const bytes = await collect(stream);
     return typeof encoding === "string" ? utf8.decode(bytes) : bytes;
   }
 

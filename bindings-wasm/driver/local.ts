@@ -227,8 +227,7 @@ abstract class Layered implements Engine {
       const diffId = diffIds[index];
       return { ...descriptor, verified, ...(diffId === undefined ? {} : { diffId }) };
     });
-    const hasDiffIds = facts.description.layers.some((layer) => layer.diffId !== undefined);
-    this.#view = backend.layers(layers, hasDiffIds, (index, work) => this.bytes(index, work));
+    this.#view = backend.layers(layers, facts.description.diffIds, (index, work) => this.bytes(index, work));
     if (this.#view.unpack) this.unpack = (directory, work) => this.#view.unpack?.(directory, work) ?? Promise.resolve();
   }
 

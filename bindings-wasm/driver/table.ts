@@ -1,5 +1,7 @@
 /** Rows of a merged tree as core packs them (`core/src/wire/table.rs`), and entries made of them when somebody looks. */
 
+import { collect } from "./collect.js";
+
 /** What an entry is. */
 export type EntryType = "file" | "directory" | "symlink" | "character" | "block" | "fifo";
 
@@ -190,6 +192,10 @@ export class FileEntry {
   get linkTarget(): string | undefined {
     return this.type === "symlink" ? text.decode(this.#rows.rawLink(this.#row)) : undefined;
   }
+  /** Its bytes, which need not be UTF-8. */
+  get rawLink(): Uint8Array {
+    return this.#rows.rawLink(this.#row).slice();
+  }
   get hasXattrs(): boolean {
     return (this.#rows.bits(this.#row) & HAS_XATTRS) !== 0;
   }
@@ -203,7 +209,7 @@ export class FileEntry {
     return this.#opener.open(this.path);
   }
   async bytes(): Promise<Uint8Array> {
-    return new Uint8Array(await new Response(await this.stream()).arrayBuffer());
+    return collect(await this.stream());
   }
   async text(): Promise<string> {
     return text.decode(await this.bytes());

@@ -67,6 +67,8 @@ export interface Description {
   /** Bytes of all layers, compressed. */
   readonly size: number;
   readonly layers: readonly LayerFacts[];
+  /** As the config lists them; they ought to be as many as the layers. */
+  readonly diffIds?: readonly string[];
   readonly history: readonly HistoryEntry[];
   /** The config in readable form: user, env, entrypoint, command, …. */
   readonly summary?: Readonly<Record<string, unknown>>;

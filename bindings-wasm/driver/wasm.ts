@@ -111,11 +111,11 @@ export class WasmBackend implements Backend {
     };
   }
 
-  layers(layers: readonly LayerSource[], hasDiffIds: boolean, bytes: LayerBytes): LayersView {
+  layers(layers: readonly LayerSource[], diffIds: readonly string[] | undefined, bytes: LayerBytes): LayersView {
     const descriptors = layers.map(({ mediaType, digest, size, verified }) => ({ mediaType, digest, size, verified }));
-    const diffIds = hasDiffIds ? JSON.stringify(layers.flatMap(({ diffId }) => diffId ?? [])) : undefined;
+    const ids = diffIds && JSON.stringify(diffIds);
     const instance = this.#now();
-    const stack = instance.wrap(instance.call(() => new instance.glue.Stack(JSON.stringify(descriptors), diffIds)));
+    const stack = instance.wrap(instance.call(() => new instance.glue.Stack(JSON.stringify(descriptors), ids)));
     return new MergedLayers(this, stack, layers, bytes, (raw) => instance.wrap(raw));
   }
 

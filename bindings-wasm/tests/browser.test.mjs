@@ -11,6 +11,7 @@ import { parse } from "smol-toml";
 import { cases } from "./cases/index.mjs";
 import { large, made } from "./made.mjs";
 import { start } from "./server.mjs";
+import { stacks } from "./stacks.mjs";
 import { testdata, world } from "./world.mjs";
 
 const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
@@ -24,7 +25,7 @@ const extra = new Map([
   ["/page.html", Buffer.from(`<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>wharfie</title><input type="file" id="large"><script type="module" src="/page.mjs"></script>`)],
   ["/page.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/page.mjs"))],
   ["/tests/check.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/check.mjs"))],
-  ...["index", "corpus", "transcript", "archives", "registry", "node", "browser", "large"].map((name) => [
+  ...["index", "corpus", "transcript", "archives", "registry", "stacks", "node", "browser", "large"].map((name) => [
     `/tests/cases/${name}.mjs`,
     readFileSync(join(testdata, `../bindings-wasm/tests/cases/${name}.mjs`)),
   ]),
@@ -33,6 +34,10 @@ const extra = new Map([
 const things = made();
 for (const [name, bytes] of Object.entries(things)) if (name !== "layout") extra.set(`/made/${name}`, bytes);
 extra.set("/made/layout.json", json(things.layout.map(([name, bytes]) => [name, bytes.toString("base64")])));
+
+const { made: piles } = stacks();
+piles.forEach(({ archive }, at) => extra.set(`/stacks/${at}.tar`, archive));
+extra.set("/stacks.json", json(piles.map(({ name, expected }) => ({ name, expected }))));
 
 let server;
 let browser;

@@ -44,5 +44,8 @@ export async function sha256(bytes) {
 }
 
 export async function all(stream) {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const chunks = [];
+  const reader = stream.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) chunks.push(read.value);
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }

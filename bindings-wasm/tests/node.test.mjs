@@ -12,6 +12,7 @@ import { parse } from "smol-toml";
 import { cases } from "./cases/index.mjs";
 import { made } from "./made.mjs";
 import { start } from "./server.mjs";
+import { stacks } from "./stacks.mjs";
 import { testdata, world } from "./world.mjs";
 
 const installed = process.env.WHARFIE_JS ?? join(testdata, "..", "bindings-wasm");
@@ -41,6 +42,11 @@ const host = {
   registry,
   testdata,
   made: made(),
+  stacks: async () => {
+    const { made, others } = stacks();
+    console.log(`SKIPPED ${others} stacks of options that wharfie-wasm does not have`);
+    return made.map(({ archive, ...one }) => ({ ...one, archive: async () => archive }));
+  },
   bytes: async (path) => new Uint8Array(readFileSync(join(testdata, path))),
   corpus: async (path) => parse(readFileSync(join(testdata, path), "utf8"), { integersAsBigInt: false }),
 };

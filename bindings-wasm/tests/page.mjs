@@ -17,6 +17,7 @@ const host = {
   server: await json("/servers.json"),
   ...(await json("/host.json")),
   bytes: (path) => bytes(`/testdata/${path}`),
+  stacks: async () => (await json("/stacks.json")).map((one, at) => ({ ...one, archive: () => bytes(`/stacks/${at}.tar`) })),
   large: async () => document.querySelector("#large").files[0],
   corpus: (path) => json(`/corpus/${path}`),
 };

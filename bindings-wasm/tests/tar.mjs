@@ -1,21 +1,7 @@
-// Just enough of tar for tests: members of an archive, and archives of members. None of it is ours, so that the judge shares no
+// Just enough of tar for tests. None of it is ours, so that the judge shares no
 // code with the accused.
 
 import { createHash } from "node:crypto";
-
-/** The files of an archive, by name. */
-export function members(bytes) {
-  const found = new Map();
-  const text = (at, length) => Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString().replace(/\0.*$/s, "");
-  for (let at = 0; at + 512 <= bytes.length && bytes[at] !== 0; ) {
-    const size = parseInt(text(at + 124, 12).trim(), 8);
-    const kind = String.fromCharCode(bytes[at + 156]);
-    const name = [text(at + 345, 155), text(at, 100)].filter(Boolean).join("/");
-    if (kind === "0" || kind === "\0") found.set(name, bytes.subarray(at + 512, at + 512 + size));
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
-  return found;
-}
 
 /** The header of one file. */
 export function header(name, size, kind = "0") {
@@ -48,7 +34,9 @@ export function digest(bytes) {
 }
 
 /** An OCI archive of an image with these layers (uncompressed tars): its bytes and what is in it. */
-export function image(layers, { name = "test:1", diffIds = layers.map(digest), blobs = layers, digests = blobs.map(digest) } = {}) {
+export function image(layers, { name = "test:1", diffIds, blobs = layers, digests, mediaTypes = [], sizes = [] } = {}) {
+  diffIds ??= layers.map(digest);
+  digests ??= blobs.map(digest);
   const config = Buffer.from(
     JSON.stringify({ architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: diffIds } }),
   );
@@ -58,9 +46,9 @@ export function image(layers, { name = "test:1", diffIds = layers.map(digest), b
       mediaType: "application/vnd.oci.image.manifest.v1+json",
       config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: digest(config), size: config.length },
       layers: blobs.map((blob, at) => ({
-        mediaType: "application/vnd.oci.image.layer.v1.tar",
+        mediaType: mediaTypes[at] ?? "application/vnd.oci.image.layer.v1.tar",
         digest: digests[at],
-        size: blob.length,
+        size: sizes[at] ?? blob.length,
       })),
     }),
   );

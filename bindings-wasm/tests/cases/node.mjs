@@ -32,7 +32,7 @@ test(
     }
     equal((await failure(Image.open("/no/such/file.tar"))).code, "not_found");
     equal((await failure(Image.open("docker-daemon:app:1"))).code, "unsupported_transport");
-    equal((await failure(Image.open("UPPER/case:1"))).code, "invalid_reference");
+    equal((await failure(Image.open("docker.io/Upper/case:1"))).code, "invalid_reference");
   },
   { on },
 );

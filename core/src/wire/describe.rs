@@ -11,7 +11,8 @@ use crate::limits::Limits;
 use crate::platform::Platform;
 
 /// Says what an image is, as JSON: `name`, `digest`, `mediaType`, `platform`, `platforms` (of the index), `manifestDigest`,
-/// `configDigest`, `size` (of all layers, in bytes), `layers` (each with the step of the history that made it), `history`,
+/// `configDigest`, `size` (of all layers, in bytes), `layers` (each with the step of the history that made it), `diffIds` (as the
+/// config lists them, however many those are; absent where it lists none by its kind), `history`,
 /// `annotations` and `summary`, the config without history and `rootfs`.
 ///
 /// `top` is the JSON of the descriptor that the name stands for. An artifact's config is of its own kind: there is no summary then.
@@ -58,6 +59,10 @@ pub fn describe(
             if !manifest.annotations.is_empty() {
                 let all = manifest.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into()));
                 object = object.with("annotations", Value::Object(all.collect()));
+            }
+            if let Some(config) = &config {
+                let diff_ids: Value = config.diff_ids.iter().map(ToString::to_string).collect();
+                object = object.with("diffIds", diff_ids);
             }
             (manifest.layers.clone(), config)
         }
