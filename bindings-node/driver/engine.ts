@@ -15,17 +15,20 @@ export interface Fetcher {
   one(layer: Descriptor, options: WorkOptions): Promise<void>;
 }
 
-/** Options for native code: what has to do with this call only is not for it. */
-function words(options: object): string {
-  const { signal, onProgress, ...others } = options as WorkOptions;
-  return JSON.stringify(others);
+/** What native code is told of options. */
+const WORDS = ["format", "level", "include", "exclude", "keepDirectorySymlink", "rootless"] as const;
+
+function words(options: ExportOptions & UnpackOptions): string {
+  return JSON.stringify(Object.fromEntries(WORDS.map((name) => [name, options[name]])));
 }
 
-export function factsOf(image: Image, pulled: Pulled | undefined, remote: boolean): ImageFacts {
+/** What is known of an image, by `name` or what its archive calls it. */
+export function factsOf(image: Image, { pulled, name, remote }: { pulled?: Pulled; name?: string | undefined; remote: boolean }): ImageFacts {
   const found = pulled ?? (JSON.parse(image.pulled) as Pulled);
   const { manifest, config, index } = image;
+  const description = JSON.parse(image.description) as ImageFacts["description"];
   return {
-    description: JSON.parse(image.description) as ImageFacts["description"],
+    description: remote ? description : { ...description, name: name ?? image.listedName ?? description.name },
     pulled: found,
     manifest,
     top: found.top,

@@ -10,6 +10,7 @@ import { internal } from "wharfie-wasm";
 
 import { NativeEngine } from "./engine.js";
 import { load } from "./native.js";
+import { clientBackend } from "./sink.js";
 import type { ExportOptions, ExportReport, OpenOptions, UnpackOptions, UnpackReport } from "./options.js";
 import { NativeYard } from "./yard.js";
 
@@ -31,6 +32,12 @@ function theYard(): internal.Yard {
 export function backend(): { readonly name: "native" | "wasm"; readonly reason?: string } {
   const { native, reason } = load();
   return native ? { name: "native" } : { name: "wasm", ...(reason === undefined ? {} : { reason }) };
+}
+
+/** Core itself: for tests. @internal */
+export async function core(): Promise<unknown> {
+  const { native } = load();
+  return native ? { name: "native", ...native, ...clientBackend(native) } : internal.load();
 }
 
 /**
@@ -83,7 +90,7 @@ export class Image extends Common {
    */
   static async open(source: ImageSource | Readable, options: OpenOptions = {}): Promise<Image> {
     const given = source instanceof Readable ? (Readable.toWeb(source) as ReadableStream<Uint8Array>) : source;
-    return new Image(await theYard().open(given, options));
+    return new this(await theYard().open(given, options));
   }
 
   /**

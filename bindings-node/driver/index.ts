@@ -5,6 +5,8 @@
  */
 
 // What is named here stands before what is of the same name there.
+/** @internal */
+export { core as load } from "./image.js";
 export { backend, type CommonMembers, Image, tags } from "./image.js";
 export type { ExportOptions, ExportReport, OpenOptions, Selection, UnpackOptions, UnpackReport } from "./options.js";
 export * from "wharfie-wasm";

@@ -49,6 +49,7 @@ export interface Tree {
 export interface Image {
   readonly description: string;
   readonly pulled: string;
+  readonly listedName: string | null;
   readonly manifest: Uint8Array;
   readonly config: Uint8Array | null;
   readonly index: Uint8Array | null;

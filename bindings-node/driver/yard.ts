@@ -82,12 +82,12 @@ export class NativeYard implements internal.Yard {
     return { ...options, credentials };
   }
 
-  #engine(image: Image, closing: () => Promise<void>): NativeEngine {
-    return new NativeEngine(this.#native, image, factsOf(image, undefined, false), undefined, closing);
+  #engine(image: Image, { name }: OpenOptions, closing: () => Promise<void>): NativeEngine {
+    return new NativeEngine(this.#native, image, factsOf(image, { name, remote: false }), undefined, closing);
   }
 
   async #local(name: string, options: OpenOptions): Promise<NativeEngine> {
-    return this.#engine(await this.#opened(name, options), async () => undefined);
+    return this.#engine(await this.#opened(name, options), options, async () => undefined);
   }
 
   /** What a name stands for on this machine. */
@@ -108,7 +108,7 @@ export class NativeYard implements internal.Yard {
     try {
       if (Array.isArray(source)) {
         const top = await this.#laidOut(source as readonly (File | FolderEntry)[], folder, options);
-        return this.#engine(await this.#opened(top, options), gone);
+        return this.#engine(await this.#opened(top, options), options, gone);
       }
       const path = join(folder, "archive");
       await this.#spooled(source as URL | Blob | Uint8Array | ReadableStream<Uint8Array>, path, options);
@@ -117,7 +117,7 @@ export class NativeYard implements internal.Yard {
       const image = await unless(this.#native, signal, () => this.#native.Image.openFile(path, title, name, platform));
       // Where a file that is open may be removed, it is: then nothing is left if this process dies.
       await gone().catch(() => undefined);
-      return this.#engine(image, gone);
+      return this.#engine(image, options, gone);
     } catch (error) {
       await gone();
       throw error;
@@ -130,6 +130,7 @@ export class NativeYard implements internal.Yard {
     options: OpenOptions,
   ): Promise<void> {
     const { signal, onProgress } = options;
+    const most = options.memory ?? Infinity;
     let total = source instanceof Blob ? source.size : source instanceof Uint8Array ? source.length : undefined;
     let stream: Readable;
     try {
@@ -153,6 +154,8 @@ export class NativeYard implements internal.Yard {
       const counted = new Transform({
         transform(chunk: Uint8Array, _, next) {
           done += chunk.length;
+          // Where it goes is a file, and who says how much memory there is means it all the same.
+          if (done > most) return next(Object.assign(new Error("full"), { code: "ENOSPC", needed: done - most }));
           if (onProgress && performance.now() - told > PROGRESS_EVERY) {
             told = performance.now();
             onProgress({ phase: "unpack", done, ...(total === undefined ? {} : { total }) });
@@ -225,7 +228,7 @@ export class NativeYard implements internal.Yard {
       const image = await awaiting(() =>
         this.#native.Image.inStore(reference, place.store, JSON.stringify(top), options.platform),
       );
-      const facts = factsOf(image, pulled, true);
+      const facts = factsOf(image, { pulled, remote: true });
       const fetcher = new RegistryFetcher(client, place, reference, pulled);
       return new NativeEngine(this.#native, image, facts, fetcher, closing);
     } catch (error) {

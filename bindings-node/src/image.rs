@@ -35,6 +35,7 @@ fn platform(asked: Option<&str>) -> Result<Option<Platform>> {
 pub struct Image {
     image: image::Image,
     description: String,
+    listed_name: Option<String>,
     manifest: Vec<u8>,
     config: Option<Vec<u8>>,
     index: Option<Vec<u8>>,
@@ -45,6 +46,7 @@ impl Image {
         let (chosen, top) = (image.chosen()?, &image.pulled().top);
         Ok(Image {
             description: spoken::description(&image)?,
+            listed_name: image.listed_name(),
             manifest: image.raw(&chosen.manifest)?,
             config: chosen.config.as_ref().map(|config| image.raw(config)).transpose()?,
             index: (top.digest != chosen.manifest.digest).then(|| image.raw(top)).transpose()?,
@@ -119,6 +121,12 @@ impl Image {
     #[napi(getter)]
     pub fn pulled(&self) -> String {
         wire::pulled_json(self.image.pulled())
+    }
+
+    /// What it is called where it is.
+    #[napi(getter)]
+    pub fn listed_name(&self) -> Option<String> {
+        self.listed_name.clone()
     }
 
     /// The manifest as it came.

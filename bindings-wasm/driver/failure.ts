@@ -19,7 +19,9 @@ export function check(backend: ClientBackend, signal: AbortSignal | undefined): 
 export function localError(backend: ClientBackend, operation: string, error: unknown): WharfieError {
   if (error instanceof WharfieError) return error;
   const { failure, needed, detail } = sinkFailure(error);
-  return WharfieError.of(JSON.parse(backend.localError(failure, operation, needed, detail)) as ErrorFacts, {
+  const isAbsent = (error as { code?: unknown } | undefined)?.code === "ENOENT";
+  const facts = backend.localError(isAbsent ? "absent" : failure, operation, needed, detail);
+  return WharfieError.of(JSON.parse(facts) as ErrorFacts, {
     cause: error,
   });
 }

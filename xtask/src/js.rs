@@ -26,6 +26,20 @@ pub(crate) fn missing(programs: &[&str]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
 
+/// npm's wharfie, with the native part that cargo makes: packed, installed in clean folders, and judged there by the same suite
+/// and by what only Node has. `profile` is cargo's.
+pub(crate) fn native_in_node(profile: &str, skips: &Path) -> Result<Counted> {
+    if !folder().join("dist/wharfie.wasm").is_file() {
+        build()?;
+    }
+    let package = tools::workspace().join("bindings-node");
+    let words = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    run(Command::new("npm").current_dir(&package).args(words))?;
+    let mut tests = node(&["tests/run.mjs"]);
+    tests.current_dir(&package).env("WHARFIE_REPORTER", "tap").env("WHARFIE_PROFILE", profile);
+    tap(&mut tests, skips)
+}
+
 fn run(command: &mut Command) -> Result {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -63,10 +77,14 @@ fn command_line() -> Result<PathBuf> {
 
 /// Runs files of tests on the installed package, their output shown. Tests are counted by their lines of TAP.
 fn suite(files: &[&str], wharfie: &Path, skips: &Path) -> Result<Counted> {
-    let mut counted = Counted::default();
     let mut command = node(&["--test", "--test-reporter=tap", "--test-concurrency=1"]);
-    command.args(files).env("WHARFIE_JS", consumer()).env("WHARFIE_BIN", wharfie).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("node: {error}"))?;
+    tap(command.args(files).env("WHARFIE_JS", consumer()).env("WHARFIE_BIN", wharfie), skips)
+}
+
+/// Runs what speaks TAP.
+fn tap(command: &mut Command, skips: &Path) -> Result<Counted> {
+    let mut counted = Counted::default();
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("node: {error}"))?;
     let mut skipped = String::new();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines().map_while(std::io::Result::ok) {

@@ -88,6 +88,11 @@ const STEPS: &[Step] = &[
         does: "npm's wharfie-wasm, packed and installed: the suite in Node",
         run: wasm_package,
     },
+    Step {
+        name: "node",
+        does: "npm's wharfie, packed and installed: the suite over native code, and what only Node has",
+        run: node_package,
+    },
     Step { name: "browser", does: "the same suite in Chromium, and the inspector page", run: browser },
     Step { name: "fuzz", does: "the fuzz targets over their seeds and changes of them", run: fuzz },
 ];
@@ -402,6 +407,18 @@ fn wasm_package(run: &mut Run) -> Outcome {
         return Skipped(format!("the target {WASM} is not installed"));
     }
     let outcome = js::in_node(&run.skips);
+    counted(run, outcome)
+}
+
+fn node_package(run: &mut Run) -> Outcome {
+    if let Some(why) = js::missing(&["node", "npm"]) {
+        return Skipped(why);
+    }
+    if !has_target(WASM) {
+        return Skipped(format!("the target {WASM} is not installed: npm's wharfie stands on wharfie-wasm"));
+    }
+    // What other steps have built is most of it.
+    let outcome = js::native_in_node("dev", &run.skips);
     counted(run, outcome)
 }
 

@@ -30,7 +30,7 @@ test(
       ok((await image.tree()).count > 1, String(source));
       await image.close();
     }
-    equal((await failure(Image.open("/no/such/file.tar"))).code, "local_io");
+    equal((await failure(Image.open("/no/such/file.tar"))).code, "not_found");
     equal((await failure(Image.open("docker-daemon:app:1"))).code, "unsupported_transport");
     equal((await failure(Image.open("docker.io/Upper/case:1"))).code, "invalid_reference");
   },
@@ -55,9 +55,10 @@ test(
     equal((await failure(stopping)).code, "cancelled");
     await first.close();
     const blobs = join(store, "blobs", "sha256");
-    const partial = (await readdir(blobs)).filter((name) => name.includes("partial"));
+    // Where it is, is the store's matter.
+    const partial = (await readdir(store, { recursive: true })).filter((name) => name.endsWith(".partial"));
     equal(partial.length, 1, "partial blobs");
-    const { size } = await stat(join(blobs, partial[0]));
+    const { size } = await stat(join(store, partial[0]));
     ok(size > 300_000, `${size} bytes`);
     const progress = [];
     const second = await Image.open(`${server.open}/good:1`, options);

@@ -50,6 +50,16 @@ impl Image {
         }
     }
 
+    /// What it is called where it is, if it has a name there: by containerd, or in the listing of a layout or an archive.
+    pub fn listed_name(&self) -> Option<String> {
+        let entries = self.origin.entries().ok()?;
+        let called = |name: &str| {
+            let here = entries.iter().filter(|entry| entry.digest == self.pulled.top.digest);
+            here.filter_map(|entry| entry.annotations.get(name)).next().cloned()
+        };
+        called("io.containerd.image.name").or_else(|| called("org.opencontainers.image.ref.name"))
+    }
+
     /// The platforms of the index that the name stands for; none if it is no index.
     ///
     /// # Errors

@@ -102,13 +102,10 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
         _ => None,
     })?;
     let level = given.take("level", "a number", |value| i32::try_from(value.as_i64()?).ok())?;
-    let mut options = ExportOptions::default();
-    options.format = format.or_else(|| file.and_then(export::format_of_name)).unwrap_or(Format::Identity);
-    options.level = level;
-    options.merge = given.merge()?;
-    options.cancel = cancel.clone();
+    let format = format.or_else(|| file.and_then(export::format_of_name)).unwrap_or(Format::Identity);
+    let (merge, cancel) = (given.merge()?, cancel.clone());
     given.end()?;
-    Ok(options)
+    Ok(ExportOptions { format, level, merge, cancel, ..ExportOptions::default() })
 }
 
 /// The options of an unpacking: `rootless`, `include`, `exclude`, `keepDirectorySymlink`.
@@ -117,12 +114,9 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
 /// `invalid_option`, `invalid_pattern`.
 pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     let mut given = Given::read(text)?;
-    let mut options = UnpackOptions::default();
-    options.rootless = given.flag("rootless")?;
-    options.merge = given.merge()?;
-    options.cancel = cancel.clone();
+    let (rootless, merge, cancel) = (given.flag("rootless")?, given.merge()?, cancel.clone());
     given.end()?;
-    Ok(options)
+    Ok(UnpackOptions { rootless, merge, cancel, ..UnpackOptions::default() })
 }
 
 fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {

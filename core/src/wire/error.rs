@@ -31,7 +31,7 @@ pub fn io_error(operation: &'static str, reason: impl Into<String>) -> Error {
 }
 
 /// What happened to a host's own file or store, for hosts that have only words for it: `failure` is `no_space` (`needed`: what it
-/// would take, 0 if unknown), `permission` or `io`; `operation` says what was done, as one of the words below.
+/// would take, 0 if unknown), `permission`, `absent` or `io`; `operation` says what was done, as one of the words below.
 pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) -> Error {
     const OPERATIONS: &[&str] = &[
         "opening the image",
@@ -47,6 +47,7 @@ pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) ->
     match failure {
         "no_space" => ErrorKind::NoSpace { needed, available: None },
         "permission" => ErrorKind::PermissionDenied { operation, reason },
+        "absent" => ErrorKind::NotFound { what: "a file of this name".to_string(), detail: Some(reason) },
         _ => ErrorKind::LocalIo { operation, reason },
     }
     .into()
