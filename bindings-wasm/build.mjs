@@ -3,7 +3,7 @@
 // WHARFIE_WASM: the module that cargo made; WHARFIE_BINDGEN: the generator (xtask/bindgen). Both are built if they are not named.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -70,13 +70,14 @@ writeFileSync(join(here, "driver", "glue.js"), factory(readFileSync(join(made, "
 const wasm = join(dist, "wharfie.wasm");
 if (process.argv.includes("--debug")) cpSync(join(made, "wharfie_bg.wasm"), wasm);
 else {
-  const level = process.env.WHARFIE_WASM_OPT ?? "-O3";
+  const level = process.env.WHARFIE_WASM_OPT ?? "-Os";
   const features = ["--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int"];
   const more = ["--enable-sign-ext", "--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"];
   run(bin("wasm-opt"), [level, ...features, ...more, join(made, "wharfie_bg.wasm"), "-o", wasm]);
 }
 
-const common = { bundle: true, target: "es2022", keepNames: false, legalComments: "none", logLevel: "warning" };
+// Names stay: classes of errors are known by them.
+const common = { bundle: true, minifyWhitespace: true, minifySyntax: true, target: "es2022", keepNames: false, legalComments: "none", logLevel: "warning" };
 const entry = (name) => join(here, "driver", `${name}.ts`);
 await esbuild.build({ ...common, entryPoints: [entry("node")], outfile: join(dist, "node.js"), format: "esm", platform: "node" });
 await esbuild.build({
@@ -88,9 +89,16 @@ await esbuild.build({
   define: { "import.meta.url": "importMetaUrl" },
   banner: { js: 'const importMetaUrl = require("node:url").pathToFileURL(require("node:path").join(__dirname, "..", "node.js")).href;' },
 });
-for (const name of ["web", "worker"]) {
-  await esbuild.build({ ...common, entryPoints: [entry(name)], outfile: join(dist, `${name}.js`), format: "esm", platform: "browser" });
-}
+// What a page and its worker share is fetched once.
+await esbuild.build({
+  ...common,
+  entryPoints: [entry("web"), entry("worker")],
+  outdir: dist,
+  chunkNames: "shared-[hash]",
+  splitting: true,
+  format: "esm",
+  platform: "browser",
+});
 
 run(bin("tsc"), ["-p", join(here, "driver")]);
 rmSync(join(dist, "types", "worker.d.ts"), { force: true });
@@ -99,9 +107,10 @@ writeFileSync(join(dist, "cjs", "package.json"), '{"type":"commonjs"}\n');
 cpSync(join(here, "driver", "glue.d.ts"), join(dist, "types", "glue.d.ts"));
 cpSync(join(here, "driver", "glue.d.ts"), join(dist, "cjs", "types", "glue.d.ts"));
 
-for (const name of ["wharfie.wasm", "node.js", "cjs/node.js", "web.js", "worker.js"]) {
+const shared = readdirSync(dist).filter((name) => name.startsWith("shared-"));
+for (const name of ["wharfie.wasm", "node.js", "cjs/node.js", "web.js", "worker.js", ...shared]) {
   const path = join(dist, name);
   if (!existsSync(path)) throw new Error(`${name} was not built`);
   const bytes = readFileSync(path);
-  console.log(`${name.padEnd(14)} ${String(bytes.length).padStart(8)} bytes, ${String(gzipSync(bytes, { level: 9 }).length).padStart(7)} gzip`);
+  console.log(`${name.padEnd(18)} ${String(bytes.length).padStart(8)} bytes, ${String(gzipSync(bytes, { level: 9 }).length).padStart(7)} gzip`);
 }

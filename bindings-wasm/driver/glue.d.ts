@@ -38,7 +38,7 @@ export interface Glue {
   readonly Session: new (options: string) => Session;
   readonly Opening: new (kind: string | undefined) => Opening;
   readonly Unpack: new () => RawUnpack;
-  readonly Stack: new (layers: string, diffIds: string | undefined) => Stack;
+  readonly Stack: new (layers: string, diffIds: string | undefined, options: string) => Stack;
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   source(name: string): string;
   probe(list: string, input: string): string;

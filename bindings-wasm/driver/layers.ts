@@ -65,6 +65,7 @@ class Ahead {
 /** Layers that are read, merged and exported on this thread, a piece at a time. */
 export class MergedLayers implements LayersView {
   readonly #backend: Backend;
+  readonly #make: (options: string) => Stack;
   readonly #stack: Stack;
   readonly #layers: readonly LayerSource[];
   readonly #bytes: LayerBytes;
@@ -72,6 +73,7 @@ export class MergedLayers implements LayersView {
   readonly #sources: (Promise<ByteSource> | undefined)[];
   readonly #failed = new Map<number, string>();
   readonly #streams = new Set<() => void>();
+  readonly #others = new Set<MergedLayers>();
   /** Who goes on with the stack waits for whoever does. */
   #turn: Promise<unknown> = Promise.resolve();
   #known = false;
@@ -79,13 +81,14 @@ export class MergedLayers implements LayersView {
 
   constructor(
     backend: Backend,
-    stack: Stack,
+    make: (options: string) => Stack,
     layers: readonly LayerSource[],
     bytes: LayerBytes,
     wrap: <T extends object>(raw: T) => T,
   ) {
     this.#backend = backend;
-    this.#stack = stack;
+    this.#make = make;
+    this.#stack = make("{}");
     this.#layers = layers;
     this.#bytes = bytes;
     this.#wrap = wrap;
@@ -122,10 +125,51 @@ export class MergedLayers implements LayersView {
   }
 
   async exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
+    const { format = "tar", signal, onProgress, ...merging } = options;
+    if (Object.keys(merging).length > 0) return this.#merged(merging, options);
     await this.#index(undefined, options);
-    const { format = "tar" } = options;
     const reader = this.#wrap(this.#stack.export(format));
     return this.#stream(reader, options, format === "tar" ? reader.tarBytes() : undefined);
+  }
+
+  /** An export of a tree that is merged otherwise: of a view of its own, which goes with the stream. */
+  async #merged(merging: object, options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
+    const make = (): Stack => this.#make(JSON.stringify(merging));
+    const other = new MergedLayers(this.#backend, make, this.#layers, this.#bytes, this.#wrap);
+    this.#others.add(other);
+    const { format, signal, onProgress } = options;
+    const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
+    let reader: ReadableStreamDefaultReader<Uint8Array>;
+    const end = async (): Promise<void> => {
+      this.#others.delete(other);
+      await other.close();
+    };
+    try {
+      reader = (await other.exported({ ...work, ...(format ? { format } : {}) })).getReader();
+    } catch (error) {
+      await end();
+      throw error;
+    }
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            const { done, value } = await reader.read();
+            if (!done) return controller.enqueue(value);
+            controller.close();
+          } catch (error) {
+            await end();
+            throw error;
+          }
+          await end();
+        },
+        cancel: async (reason) => {
+          await reader.cancel(reason);
+          await end();
+        },
+      },
+      { highWaterMark: 0 },
+    );
   }
 
   async layer(index: number, decoded: boolean, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
@@ -168,6 +212,7 @@ export class MergedLayers implements LayersView {
     if (this.#closed) return;
     this.#closed = true;
     for (const end of [...this.#streams]) end();
+    for (const other of this.#others) await other.close();
     await this.#turn;
     this.#stack.free();
   }

@@ -247,6 +247,20 @@ export interface FolderEntry {
 export interface ExportOptions {
   /** `tar` where it is left out. */
   readonly format?: "tar" | "tar.gz";
+  /** Only paths that one of these patterns matches, with the directories above them: gitignore's words. */
+  readonly include?: readonly string[];
+  /** None that one of these matches. */
+  readonly exclude?: readonly string[];
+  /** Follows symlinks of lower layers that lead to directories, as `wharfie export --keep-directory-symlink`. */
+  readonly keepDirectorySymlink?: boolean;
+  /** `stream` where it is left out: top layer first. `canonical` is sorted by path. */
+  readonly order?: "stream" | "canonical";
+  /** Ranges `CONTAINER:HOST:SIZE` for owners. */
+  readonly uidMap?: readonly string[];
+  /** The same for groups. */
+  readonly gidMap?: readonly string[];
+  /** Caps on layers and trees, by core's names (`entries`, `total_bytes`, `ratio`, …). */
+  readonly limits?: Readonly<Record<string, number>>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }

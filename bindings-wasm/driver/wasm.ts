@@ -2,7 +2,7 @@
 
 import type { Backend, LayerBytes, LayerSource, LayersView, Opening, Session, Unpack } from "./backend.js";
 import { InternalError, WharfieError } from "./errors.js";
-import { type Glue, instantiate } from "./glue.js";
+import { type Glue, instantiate, type Stack } from "./glue.js";
 import { MergedLayers } from "./layers.js";
 import type { ErrorFacts } from "./types.js";
 
@@ -115,8 +115,9 @@ export class WasmBackend implements Backend {
     const descriptors = layers.map(({ mediaType, digest, size, verified }) => ({ mediaType, digest, size, verified }));
     const ids = diffIds && JSON.stringify(diffIds);
     const instance = this.#now();
-    const stack = instance.wrap(instance.call(() => new instance.glue.Stack(JSON.stringify(descriptors), ids)));
-    return new MergedLayers(this, stack, layers, bytes, (raw) => instance.wrap(raw));
+    const make = (options: string): Stack =>
+      instance.wrap(instance.call(() => new instance.glue.Stack(JSON.stringify(descriptors), ids, options)));
+    return new MergedLayers(this, make, layers, bytes, (raw) => instance.wrap(raw));
   }
 
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string {

@@ -62,8 +62,10 @@ pub struct Stack {
 #[wasm_bindgen]
 impl Stack {
     /// `layers`: descriptors as JSON, each with `verified`. `diff_ids`: a JSON array, where the config has any.
+    /// `options`: those of `wire::merge_options`.
     #[wasm_bindgen(constructor)]
-    pub fn new(layers: &str, diff_ids: Option<String>) -> Outcome<Stack> {
+    pub fn new(layers: &str, diff_ids: Option<String>, options: &str) -> Outcome<Stack> {
+        let config = Config { merge: wire::merge_options(options).map_err(thrown)?, ..Config::default() };
         let said: Vec<Value> = serde_json::from_str(layers).map_err(|error| unreadable(error.to_string()))?;
         let layers = said.iter().map(layer).collect::<Outcome<Vec<Layer>>>()?;
         let diff_ids = match diff_ids {
@@ -79,7 +81,7 @@ impl Stack {
                 )
             }
         };
-        let stack = stack::Stack::new(layers, diff_ids.as_deref(), Config::default()).map_err(thrown)?;
+        let stack = stack::Stack::new(layers, diff_ids.as_deref(), config).map_err(thrown)?;
         Ok(Stack { stack, need: Need::default(), tree: None })
     }
 

@@ -16,8 +16,19 @@ const MODES = { dir: 0o755, symlink: 0o777 };
 const FLAGS = { link: "1", symlink: "2", char: "3", block: "4", dir: "5", fifo: "6" };
 const TYPES = { dir: "directory", symlink: "symlink", char: "character", block: "block", fifo: "fifo" };
 const PLAIN = ["pax", "global", "long_name", "long_link", "flag", "magic", "stated", "sum", "put", "bytes", "zeros"];
-/** What is chosen by options that this package does not have: the other hosts run these. */
 const OPTIONS = ["limits", "include", "exclude", "uid_map", "gid_map", "keep_directory_symlink"];
+
+/** The options of a case, as an export has them; nothing for patterns that no string can say. */
+function options(one) {
+  const chosen = {};
+  for (const name of OPTIONS.filter((option) => option in one)) {
+    const camel = name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+    const isPattern = name === "include" || name === "exclude";
+    chosen[camel] = isPattern ? one[name].map((text) => raw(text).toString()) : one[name];
+    if (isPattern && chosen[camel].some((text, at) => !Buffer.from(text).equals(raw(one[name][at])))) return undefined;
+  }
+  return chosen;
+}
 
 /** `\xNN` to a byte, `\\` to a backslash. */
 function raw(text) {
@@ -192,7 +203,7 @@ function shown(entry, byPath) {
   };
 }
 
-/** Every case that this package has the options for, and how many there are besides. */
+/** Every case, and how many could not be made: patterns that are no UTF-8, and layers of zstd where there is no zstd. */
 export function stacks() {
   const made = [];
   let others = 0;
@@ -200,7 +211,8 @@ export function stacks() {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".toml")).sort()) {
     for (const one of parse(readFileSync(join(folder, file), "utf8")).case) {
       const blobs = one.layers.map(blob);
-      if (OPTIONS.some((option) => option in one) || (!hasZstd && blobs.some((bytes) => plain(bytes) === undefined))) {
+      const chosen = options(one);
+      if (!chosen || (!hasZstd && blobs.some((bytes) => plain(bytes) === undefined))) {
         others++;
         continue;
       }
@@ -219,6 +231,7 @@ export function stacks() {
         name: `${file.slice(0, -5)}: ${one.name}`,
         archive,
         expected: {
+          options: chosen,
           error: one.error,
           limit: one.limit,
           place: one.at ? { layer: one.at[0] } : one.place && { layer: one.place.layer, byte: one.place.byte },

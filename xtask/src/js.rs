@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use testbed::tools;
 
@@ -62,10 +63,14 @@ pub(crate) fn build() -> Result {
     run(&mut node(&["build.mjs"]))
 }
 
-/// Builds the package, packs it and installs it in a clean folder.
+/// Builds the package, packs it and installs it in a clean folder; once in a run.
 fn install() -> Result {
-    build()?;
-    run(node(&["tests/install.mjs", "."]).arg(consumer()))
+    static INSTALLED: OnceLock<Result> = OnceLock::new();
+    let install = || {
+        build()?;
+        run(node(&["tests/install.mjs", "."]).arg(consumer()))
+    };
+    INSTALLED.get_or_init(install).clone()
 }
 
 /// The native command line, whose tars are compared with.
@@ -86,10 +91,14 @@ fn tap(command: &mut Command, skips: &Path) -> Result<Counted> {
     let mut counted = Counted::default();
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("node: {error}"))?;
     let mut skipped = String::new();
+    let mut is_wrong = false;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines().map_while(std::io::Result::ok) {
             // What went well needs no page for each test.
-            if !line.starts_with("# Subtest") && !line.starts_with(' ') || line.contains("error:") {
+            if !line.starts_with(' ') {
+                is_wrong = line.starts_with("not ok ");
+            }
+            if is_wrong || !line.starts_with("# Subtest") && !line.starts_with(' ') {
                 println!("{line}");
             }
             if line.contains("# SKIP") || line.contains("SKIPPED") {
@@ -124,8 +133,6 @@ pub(crate) fn in_node(skips: &Path) -> Result<Counted> {
 
 /// The package in Chromium, and the page that is made with it.
 pub(crate) fn in_browser(skips: &Path) -> Result<Counted> {
-    if !consumer().join("node_modules/wharfie-wasm").is_dir() {
-        install()?;
-    }
+    install()?;
     suite(&["tests/browser.test.mjs", "inspector/tests/inspector.test.mjs"], &command_line()?, skips)
 }

@@ -25,12 +25,14 @@ test(
 
 async function run(wharfie, { archive, expected }) {
   const open = async () => wharfie.Image.open(new Blob([await archive()]), { platform: "linux/amd64", store: "memory" });
+  const { options } = expected;
+  const isChosen = Object.keys(options).length > 0;
   if (expected.error) {
     const error = await failure(
       (async () => {
         const image = await open();
         try {
-          return (await all(image.export())).length;
+          return (await all(image.export(options))).length;
         } finally {
           await image.close();
         }
@@ -43,7 +45,13 @@ async function run(wharfie, { archive, expected }) {
     }
     return;
   }
-  const image = await open();
+  let image = await open();
+  if (isChosen) {
+    // What is chosen shows in the tar alone: that, as an image of one layer.
+    const tar = await all(image.export(options));
+    await image.close();
+    image = await wharfie.Image.open(new Blob([await ofOneLayer(tar)]), { platform: "linux/amd64", store: "memory" });
+  }
   try {
     const found = new Map();
     for await (const file of image.files()) found.set(hex(file.rawPath), file);
@@ -70,6 +78,29 @@ async function run(wharfie, { archive, expected }) {
   } finally {
     await image.close();
   }
+}
+
+/** A docker-archive of one layer. */
+async function ofOneLayer(tar) {
+  const encoder = new TextEncoder();
+  const config = encoder.encode(
+    JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [`sha256:${await sha256(tar)}`] } }),
+  );
+  const manifest = encoder.encode(JSON.stringify([{ Config: "config.json", RepoTags: [], Layers: ["layer.tar"] }]));
+  const parts = [];
+  for (const [name, bytes] of [["layer.tar", tar], ["config.json", config], ["manifest.json", manifest]]) {
+    const block = new Uint8Array(512);
+    const put = (at, text) => block.set(encoder.encode(text), at);
+    put(0, name);
+    put(100, "0000644\0");
+    put(124, `${bytes.length.toString(8).padStart(11, "0")}\0`);
+    put(148, " ".repeat(8));
+    put(156, "0");
+    put(257, "ustar\x0000");
+    put(148, `${block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0")}\0 `);
+    parts.push(block, bytes, new Uint8Array((512 - (bytes.length % 512)) % 512));
+  }
+  return new Uint8Array(await new Blob([...parts, new Uint8Array(1024)]).arrayBuffer());
 }
 
 function isText(file) {

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use crate::Digest;
 use crate::codec::{Codecs, SoftCodecs};
 use crate::digest::{Hashes, SoftHashes};
 use crate::image::Descriptor;
@@ -11,10 +12,11 @@ use crate::merge::Options;
 /// A layer as the host has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// What the manifest says of its blob. Where a manifest says no size (schema 1), the host's own.
+    /// What the manifest says of its blob. Some say no size (schema 1): it is 0 then.
     pub descriptor: Descriptor,
-    /// Bytes of the blob as the host has it. What is not that of the descriptor is `size_mismatch`, before anything is
-    /// read.
+    /// Bytes of the blob as the host has it. What is not that of the descriptor, where that says one, is `size_mismatch`, before
+    /// anything is read. While neither says one, the layer cannot be begun: `Step::Need` comes with a length of 0, and
+    /// `Stack::have` answers it.
     pub size: u64,
     /// Whether the host has verified digest and size while the blob was fetched, and keeps it where nobody else writes:
     /// then its digest is not computed again. That of its content always is.
@@ -26,6 +28,12 @@ impl Layer {
     pub fn new(descriptor: Descriptor) -> Layer {
         let size = descriptor.size;
         Layer { descriptor, size, verified: false }
+    }
+
+    /// Whether nobody has said how long the blob is. No bytes at all are a blob too, but that has its own digest.
+    pub(super) fn is_of_unknown_size(&self) -> bool {
+        let digest = &self.descriptor.digest;
+        self.size == 0 && self.descriptor.size == 0 && *digest != Digest::of(digest.algorithm(), b"")
     }
 }
 

@@ -129,6 +129,10 @@ impl Stack {
             let Some((source, slot)) = self.next_wanted() else { break };
             match &slot.state {
                 State::Failed(error) => return Err(error.clone()),
+                // The host has to say first how long it is.
+                State::Waiting if slot.layer.is_of_unknown_size() => {
+                    return Ok(Step::Need { source, offset: 0, len: 0 });
+                }
                 State::Reading(reading) if reading.has_work() => {}
                 State::Reading(reading) => {
                     let (offset, len) = reading.wanted();
@@ -199,8 +203,13 @@ impl Stack {
     /// Symlinks are followed, also the last one, and paths that options leave out are there too.
     ///
     /// # Errors
-    /// `path_not_found`, `invalid_path`, `invalid_hard_link`; what is wrong with a layer by itself.
+    /// `path_not_found`, `invalid_path`, `invalid_hard_link`; what is wrong with a layer by itself; what was wrong with the
+    /// stack, once it could not be merged.
     pub fn find(&mut self, path: &[u8]) -> Result<Answer> {
+        if let Phase::Failed(error) = &self.phase {
+            // The indexes went into the merge.
+            return Err(error.clone());
+        }
         if let Phase::Ready(tree, _) = &self.phase
             && self.config.merge.selection.is_everything()
         {
@@ -305,7 +314,7 @@ impl Stack {
 
     fn begin(&mut self, source: usize) {
         let Some(slot) = self.slots.get_mut(source) else { return };
-        if matches!(slot.state, State::Waiting) {
+        if matches!(slot.state, State::Waiting) && !slot.layer.is_of_unknown_size() {
             slot.state = match Indexing::new(source, &slot.layer, slot.diff_id, &self.config) {
                 Ok(reading) => State::Reading(Box::new(reading)),
                 Err(error) => State::Failed(error),

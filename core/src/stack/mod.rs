@@ -135,7 +135,8 @@ pub enum Step {
         source: usize,
         /// The first byte of its blob that is wanted.
         offset: u64,
-        /// How many are wanted from there on, at most, as far as is known; at least 1.
+        /// How many are wanted from there on, at most, as far as is known. At least 1, unless nobody has said how long the
+        /// blob is: then `Stack::have` is wanted.
         len: u64,
     },
     /// There is more to do than one call may: step again.

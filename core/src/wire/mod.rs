@@ -17,6 +17,7 @@
 
 mod describe;
 mod error;
+mod merging;
 mod opening;
 mod probe;
 mod session;
@@ -27,6 +28,7 @@ mod unpack;
 
 pub use describe::describe;
 pub use error::{cancelled, error_codes, error_json, internal, io_error, local_error};
+pub use merging::merge_options;
 pub use opening::Opening;
 pub use probe::probe;
 pub use session::Session;

@@ -291,3 +291,31 @@ fn drivers_that_break_the_contract_are_told() {
     Cut::whole().stack(&[], &mut stack).unwrap();
     assert_eq!(Cut::whole().tar(&[], &stack).unwrap(), wharfie_core::tar::END_OF_ARCHIVE);
 }
+
+#[test]
+fn a_layer_of_unknown_size_waits_for_its_blob() {
+    let tar = tar(&[file("a", b"1")]);
+    for blob in packs(&tar) {
+        let mut of = layer(&blob);
+        (of.descriptor.size, of.size) = (0, 0);
+        let mut stack = Stack::new(vec![of], None, config(&Options::default())).unwrap();
+        assert_eq!(stack.step().unwrap(), Step::Need { source: 0, offset: 0, len: 0 });
+        assert_eq!(stack.feed(0, 0, &blob).unwrap_err().code(), "internal");
+        stack.have(0, blob.len() as u64, false).unwrap();
+        Cut::new(90, 7).stack(std::slice::from_ref(&blob), &mut stack).unwrap();
+        assert_eq!(stack.tree().unwrap().lookup(b"a").map(|node| node.size()), Some(1));
+    }
+    // No bytes at all are a blob too.
+    let mut stack = Stack::new(vec![layer(b"")], None, config(&Options::default())).unwrap();
+    Cut::whole().stack(&[Vec::new()], &mut stack).unwrap();
+    assert_eq!(stack.tree().unwrap().len(), 1);
+}
+
+#[test]
+fn a_stack_that_cannot_be_merged_says_so_whatever_is_asked() {
+    let blob = tar(&[file("x", b"1"), item("l", Kind::HardLink, "nowhere", b"")]);
+    let mut stack = Stack::new(vec![layer(&blob)], None, config(&Options::default())).unwrap();
+    let error = Cut::whole().stack(std::slice::from_ref(&blob), &mut stack).unwrap_err();
+    assert_eq!(error.code(), "invalid_hard_link");
+    assert_eq!(stack.find(b"x").unwrap_err(), error, "and asks for no layer again and again");
+}
