@@ -356,12 +356,12 @@ impl Tree {
     fn table<'py>(
         &self,
         py: Python<'py>,
-        from: u32,
+        start: u32,
         most: usize,
         pattern: Option<Vec<u8>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let pattern = pattern.map(Pattern::new).transpose().map_err(raised)?;
-        let table = py.detach(|| wire::table(&self.0.tree, from, most, pattern.as_ref()));
+        let table = py.detach(|| wire::table(&self.0.tree, start, most, pattern.as_ref()));
         Ok(PyBytes::new(py, &table))
     }
 

@@ -142,11 +142,6 @@ impl Session {
         self.lock().refuse(now, blob, error).map_err(misused)
     }
 
-    /// The host's own file came to this.
-    fn refuse(&self, now: u64, blob: u64, reason: &str) -> PyResult<()> {
-        self.lock().refuse(now, blob, wire::io_error("writing to the store", reason)).map_err(misused)
-    }
-
     fn credentials(&self, now: u64, id: u64, found: Option<&str>) -> PyResult<()> {
         self.lock().credentials(now, id, found).map_err(raised)
     }

@@ -294,7 +294,7 @@ class Driver:
         tick = time.monotonic()
         try:
             self._settle()
-            while job not in self._finished or self._writing:
+            while self._trouble is None and (job not in self._finished or self._writing):
                 happened = yield self._patience(tick)
                 if happened is not None:
                     happened()
@@ -306,9 +306,9 @@ class Driver:
                     tick = time.monotonic()
                     self._pause()
                     self._tell_transfers()
-                if self._trouble is not None:
-                    raise self._trouble
                 self._settle()
+            if self._trouble is not None:
+                raise self._trouble
             self._tell_transfers()
         except BaseException:
             # Nothing of it goes on, and partial files are free.
@@ -468,8 +468,7 @@ class Driver:
         try:
             claim = self._here().claim(blob.digest, blob.size)
         except WharfieError as error:
-            del self._blobs[number]
-            self.session.refuse(self.now(), number, str(error))
+            self._trouble = error
             return
         if claim is None:
             # Another process fetches it.
