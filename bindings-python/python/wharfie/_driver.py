@@ -356,9 +356,9 @@ class Driver:
             self._exchanges[exchange.id] = exchange
             self.host.start(exchange)
         elif kind == "abort":
-            exchange = self._exchanges.get(output["id"])
-            if exchange is not None:
-                self._stop(exchange)
+            aborted = self._exchanges.get(output["id"])
+            if aborted is not None:
+                self._stop(aborted)
         else:
             self._event(output)
 
