@@ -743,6 +743,9 @@ impl ErrorKind {
             ErrorKind::ConnectionFailed { reason: "refused" | "dns" | "unreachable", .. } => {
                 "check the registry's name and port, this machine's network and its proxy settings"
             }
+            ErrorKind::ConnectionFailed { reason: "unknown", detail: None, .. } => {
+                "a page is not told why: the registry may be out of reach, or allow no other origins (CORS); `wharfie save IMAGE -o FILE` fetches the image, and the file can be opened here"
+            }
             ErrorKind::ConnectionFailed { .. } | ErrorKind::TimedOut { .. } => {
                 "try again: what was fetched is kept, and the next run goes on from there"
             }

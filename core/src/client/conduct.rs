@@ -458,7 +458,9 @@ impl Client {
             return;
         }
         self.park(key);
-        let detail = Some(detail.to_string()).filter(|detail| !detail.is_empty());
+        // The words of a host that cannot tell say nothing.
+        let is_opaque = self.config.host.opaque_failures && matches!(failure, Some(Failure::Unknown));
+        let detail = Some(detail.to_string()).filter(|detail| !detail.is_empty() && !is_opaque);
         let name = host(&url);
         let broken =
             |reason| ErrorKind::ConnectionFailed { host: name.clone(), reason, detail: detail.clone() };
@@ -494,7 +496,8 @@ impl Client {
         let (class, is_mirror) =
             self.exchanges.get(&key).map_or((Class::Token, false), |it| (it.class, it.is_mirror));
         if is_before_head && !self.hosts.was_reached(url.origin()) {
-            budget = budget.min(MOST_UNREACHED);
+            // Most likely it allows no other origins, and will not the next time.
+            budget = budget.min(if is_opaque { 1 } else { MOST_UNREACHED });
             if is_mirror && is_at_target {
                 self.hosts.bury(&registry);
                 budget = 0;

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -27,11 +28,17 @@ impl fmt::Display for FormatMismatch {
     }
 }
 
+/// Who gives the codec when the format is known.
+enum Lender<'c> {
+    Lent(&'c dyn Codecs),
+    Shared(Arc<dyn Codecs>),
+}
+
 /// Decodes a blob: finds its format by magic, and holds the ratio of output to input below [`Limits::ratio`].
 ///
 /// No bytes at all are an empty stream, whatever was expected.
 pub struct Decoder<'c> {
-    codecs: &'c dyn Codecs,
+    codecs: Lender<'c>,
     limits: Limits,
     expected: Option<Format>,
     head: [u8; Format::MAGIC_BYTES],
@@ -49,6 +56,15 @@ pub struct Decoder<'c> {
 impl<'c> Decoder<'c> {
     /// Of a blob that is `expected` to be in a format (see [`Format::of_media_type`]), by codecs of `codecs`.
     pub fn new(codecs: &'c dyn Codecs, expected: Option<Format>, limits: &Limits) -> Decoder<'c> {
+        Decoder::from(Lender::Lent(codecs), expected, limits)
+    }
+
+    /// The same by codecs that are shared: for who keeps the decoder beside other things.
+    pub fn shared(codecs: Arc<dyn Codecs>, expected: Option<Format>, limits: &Limits) -> Decoder<'static> {
+        Decoder::from(Lender::Shared(codecs), expected, limits)
+    }
+
+    fn from(codecs: Lender<'c>, expected: Option<Format>, limits: &Limits) -> Decoder<'c> {
         Decoder {
             codecs,
             limits: limits.clone(),
@@ -99,7 +115,11 @@ impl<'c> Decoder<'c> {
                 return Ok(Progress { read, written, needs: Needs::Input });
             }
             let format = Format::detect(self.head.get(..self.filled).unwrap_or_default())?;
-            let mut codec = self.codecs.decoder(format, &self.limits)?;
+            let codecs = match &self.codecs {
+                Lender::Lent(codecs) => *codecs,
+                Lender::Shared(codecs) => &**codecs,
+            };
+            let mut codec = codecs.decoder(format, &self.limits)?;
             if self.reports_blocks {
                 codec.report_blocks();
             }

@@ -172,7 +172,7 @@ impl Lookup {
     /// `path_not_found`; `invalid_path` for a loop; `invalid_hard_link` for one that binds to nothing (L12).
     pub fn find(&self, path: &[u8]) -> Result<Answer> {
         if let Some(tree) = &self.whole {
-            return Ok(Answer::Found(of_node(tree.resolve(path)?)));
+            return Ok(Answer::Found(tree.resolve(path)?.into()));
         }
         // The layer whose turn it is.
         let layer = self.layers.saturating_sub(self.supplied() + 1);
@@ -353,17 +353,19 @@ fn of_row(path: Vec<u8>, index: &LayerIndex, row: u32) -> Found {
     }
 }
 
-fn of_node(node: Node<'_>) -> Found {
-    let body = node.body();
-    Found {
-        path: node.path(),
-        kind: node.kind(),
-        metadata: Some(node.metadata()),
-        size: node.size(),
-        link: node.link().to_vec(),
-        inode: node.inode().filter(|_| node.kind() != Kind::Directory),
-        data_at: body.map_or(0, |body| body.data_at),
-        stored: body.map_or(0, |body| body.stored),
-        sparse: body.and_then(|body| body.sparse.cloned()),
+impl From<Node<'_>> for Found {
+    fn from(node: Node<'_>) -> Found {
+        let body = node.body();
+        Found {
+            path: node.path(),
+            kind: node.kind(),
+            metadata: Some(node.metadata()),
+            size: node.size(),
+            link: node.link().to_vec(),
+            inode: node.inode().filter(|_| node.kind() != Kind::Directory),
+            data_at: body.map_or(0, |body| body.data_at),
+            stored: body.map_or(0, |body| body.stored),
+            sparse: body.and_then(|body| body.sparse.cloned()),
+        }
     }
 }

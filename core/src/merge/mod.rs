@@ -44,6 +44,7 @@ mod holding;
 mod id_map;
 mod index;
 mod lack;
+mod listed;
 mod long;
 mod lookup;
 mod options;
@@ -78,6 +79,7 @@ pub use holding::{
 pub use id_map::{IdMap, IdMaps, IdRange};
 pub use index::{LayerIndex, Scan};
 pub use lack::{Lack, Lacking, Lacks};
+pub use listed::{Listed, Says};
 pub use long::{mode_text, mtime_text};
 pub use lookup::{Answer, Found, Lookup};
 pub use options::{Options, Order};

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use super::draft::{self, IMPLIED, Sketch};
 use super::index::{LayerIndex, Row, RowKind};
@@ -92,9 +93,11 @@ enum Item {
 /// layer below it: whoever decodes the layers one after another from the top, each once, has every range when it is
 /// asked for. What such a reader needs to keep for later is said by [`Op::Spool`] when it comes by. In `canonical`
 /// order ranges come as the names are sorted, from anywhere, and nothing is spooled.
+///
+/// The tree may be its own, or one that others look into as well (`Arc<Tree>`).
 #[derive(Debug)]
-pub struct Plan {
-    tree: Tree,
+pub struct Plan<T = Tree> {
+    tree: T,
     options: Options,
     items: Vec<Item>,
     /// Inodes with several names: the one that comes first and carries the data (L14).
@@ -129,12 +132,12 @@ struct Content {
     taken: u64,
 }
 
-impl Plan {
+impl<T: Borrow<Tree>> Plan<T> {
     /// Orders what `tree` takes.
     ///
     /// # Errors
     /// `limit_exceeded` for a tree larger than `total_bytes` (L24).
-    pub fn new(tree: Tree, options: &Options) -> Result<Self> {
+    pub fn new(tree: T, options: &Options) -> Result<Self> {
         let mut plan = Plan {
             tree,
             options: options.clone(),
@@ -149,11 +152,11 @@ impl Plan {
 
     /// The tree that it was made of.
     pub fn tree(&self) -> &Tree {
-        &self.tree
+        self.tree.borrow()
     }
 
     /// The tree that it was made of, back.
-    pub fn into_tree(self) -> Tree {
+    pub fn into_tree(self) -> T {
         self.tree
     }
 
@@ -172,12 +175,14 @@ impl Plan {
     pub fn held_back(&self) -> usize {
         // A root without an entry does not come out.
         let last = self.items.iter().rev().find_map(|item| match item {
-            Item::Node(id) => self.tree.packed(*id).filter(|n| *id > 0 || n.inode != NONE).map(|n| (*id, n)),
+            Item::Node(id) => {
+                self.tree().packed(*id).filter(|n| *id > 0 || n.inode != NONE).map(|n| (*id, n))
+            }
             Item::Spool(_) => None,
         });
         let content = last.is_some_and(|(id, node)| {
             self.first.get(&node.inode).is_none_or(|first| *first == id)
-                && self.tree.stack().row(node.inode).is_some_and(|(_, row)| row.size > 0)
+                && self.tree().stack().row(node.inode).is_some_and(|(_, row)| row.size > 0)
         });
         HELD_BACK + usize::from(content)
     }
@@ -190,7 +195,7 @@ impl Plan {
     pub fn survey(&self) -> Result<(u64, Vec<LayerUse>)> {
         let mut cursor = self.cursor.clone();
         let mut total = 0_u64;
-        let mut uses = alloc::vec![LayerUse::default(); self.tree.layers()];
+        let mut uses = alloc::vec![LayerUse::default(); self.tree().layers()];
         while let Some(op) = self.advance(&mut cursor)? {
             let (range, spooled) = match op {
                 Op::Write(bytes) => {
@@ -248,7 +253,7 @@ impl Plan {
                     continue;
                 }
             };
-            let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
+            let (Some(packed), Some(node)) = (self.tree().packed(id), self.tree().node(NodeId(id))) else {
                 break;
             };
             let nobody = packed.inode == NONE && node.parent().is_none();
@@ -278,7 +283,7 @@ impl Plan {
         item: &draft::Item,
         implied: &mut impl Iterator<Item = &'s Vec<u8>>,
     ) -> bool {
-        let stack = self.tree.stack();
+        let stack = self.tree().stack();
         let Some((index, row)) = stack.row(packed.inode) else {
             return item.layer == IMPLIED && implied.next().is_some_and(|path| *path == node.path());
         };
@@ -288,14 +293,14 @@ impl Plan {
                 && stack.layer(item.layer as usize).is_some_and(|index| !index.is_renamed(drafted))
         };
         let first = self.first.get(&packed.inode).copied().unwrap_or(node.id().0);
-        let Some(target) = self.tree.packed(first) else { return false };
+        let Some(target) = self.tree().packed(first) else { return false };
         if !is(packed.name, item.name) || !is(packed.inode, item.inode) || !is(target.name, item.first) {
             return false;
         }
         let raw = if first == node.id().0 {
             self.is_raw(packed, node, index, row)
         } else {
-            let target = self.tree.node(NodeId(first)).map(Node::path).unwrap_or_default();
+            let target = self.tree().node(NodeId(first)).map(Node::path).unwrap_or_default();
             self.raw_link(packed, row, &target).is_some()
         };
         raw == item.raw
@@ -303,23 +308,24 @@ impl Plan {
 
     /// Sorts the nodes, and finds the first name of each inode that has several (L14, L26).
     fn order(&mut self) {
-        let names = || (0..self.tree.len()).filter_map(|id| u32::try_from(id).ok());
+        let tree: &Tree = self.tree.borrow();
+        let names = || (0..tree.len()).filter_map(|id| u32::try_from(id).ok());
         // By inode: the key of the first name, that name, how many names there are.
         let mut linked = BTreeMap::new();
-        for node in names().filter_map(|id| self.tree.packed(id)) {
+        for node in names().filter_map(|id| tree.packed(id)) {
             if node.name != node.inode {
                 linked.insert(node.inode, (u128::MAX, NONE, 0_u32));
             }
         }
-        for node in names().filter_map(|id| self.tree.packed(id)) {
+        for node in names().filter_map(|id| tree.packed(id)) {
             if let Some((_, _, count)) = linked.get_mut(&node.inode) {
                 *count += 1;
             }
         }
         if self.options.order == Order::Canonical {
-            let order: Vec<u32> = self.tree.iter().map(|node| node.id().0).collect();
+            let order: Vec<u32> = tree.iter().map(|node| node.id().0).collect();
             for (at, id) in (0_u128..).zip(&order) {
-                if let Some(node) = self.tree.packed(*id)
+                if let Some(node) = tree.packed(*id)
                     && let Some(first) = linked.get_mut(&node.inode)
                     && first.0 > at
                 {
@@ -328,26 +334,26 @@ impl Plan {
             }
             self.items = order.into_iter().map(Item::Node).collect();
         } else {
-            let mut places = alloc::vec![0_u32; self.tree.len()];
-            for (place, node) in (0..).zip(self.tree.leaves_first()) {
+            let mut places = alloc::vec![0_u32; tree.len()];
+            for (place, node) in (0..).zip(tree.leaves_first()) {
                 if let Some(at) = places.get_mut(node.id().0 as usize) {
                     *at = place;
                 }
             }
             let place = |id: u32| u64::from(places.get(id as usize).copied().unwrap_or_default());
-            let mut keyed: Vec<(u128, Item)> = Vec::with_capacity(self.tree.len());
-            for node in self.tree.leaves_first() {
+            let mut keyed: Vec<(u128, Item)> = Vec::with_capacity(tree.len());
+            for node in tree.leaves_first() {
                 let id = node.id().0;
-                let Some(packed) = self.tree.packed(id) else { continue };
+                let Some(packed) = tree.packed(id) else { continue };
                 let key = if node.kind() == Kind::Directory {
                     key(packed.close.saturating_sub(1), NONE, place(id) << 32)
                 } else if is_late_node(node)
                     && linked.get(&packed.inode).is_none_or(|(_, _, count)| *count < 2)
                 {
-                    let close = self.tree.packed(packed.parent).map_or(1, |parent| parent.close);
+                    let close = tree.packed(packed.parent).map_or(1, |parent| parent.close);
                     key(close.saturating_sub(1), NONE, place(packed.parent) << 32 | (place(id) + 1))
                 } else {
-                    self.name_key(packed)
+                    name_key(tree, packed)
                 };
                 if let Some(first) = linked.get_mut(&packed.inode)
                     && first.0 > key
@@ -358,10 +364,10 @@ impl Plan {
             }
             // A body that comes later than its own place has to be kept from there.
             for (inode, (_, id, _)) in &linked {
-                let stored = self.tree.stack().row(*inode).map_or(0, |(index, row)| index.stored(row));
+                let stored = tree.stack().row(*inode).map_or(0, |(index, row)| index.stored(row));
                 if stored > 0
-                    && self.tree.packed(*id).is_some_and(|first| first.turn != *inode)
-                    && let Some((layer, _)) = self.tree.stack().locate(*inode)
+                    && tree.packed(*id).is_some_and(|first| first.turn != *inode)
+                    && let Some((layer, _)) = tree.stack().locate(*inode)
                 {
                     keyed.push((key(layer as u32, *inode, 0), Item::Spool(*inode)));
                 }
@@ -376,31 +382,18 @@ impl Plan {
             .collect();
     }
 
-    /// Where a name that is no directory comes in stream order: at its turn; there the name that stands there first,
-    /// then those that links of higher layers gave, highest layer first.
-    fn name_key(&self, node: &TreeNode) -> u128 {
-        let layer = |row| self.tree.stack().locate(row).map_or(0, |(layer, _)| layer as u32);
-        let rank = if node.turn == node.name {
-            0
-        } else {
-            let from_top = (u32::MAX >> 1).saturating_sub(layer(node.name));
-            1 << 63 | u64::from(from_top) << 32 | u64::from(node.name)
-        };
-        key(layer(node.turn), node.turn, rank)
-    }
-
     fn check_total(&self) -> Result<()> {
         let Some(limit) = self.options.limits.total_bytes else { return Ok(()) };
         let mut total = 0_u64;
         for item in &self.items {
             let Item::Node(id) = item else { continue };
-            let Some(packed) = self.tree.packed(*id) else { continue };
+            let Some(packed) = self.tree().packed(*id) else { continue };
             if self.first.get(&packed.inode).is_none_or(|first| first == id) {
-                let size = self.tree.stack().row(packed.inode).map_or(0, |(_, row)| row.size);
+                let size = self.tree().stack().row(packed.inode).map_or(0, |(_, row)| row.size);
                 total = total.saturating_add(size);
                 if total > limit {
                     let error = Error::from(ErrorKind::LimitExceeded { limit: "total_bytes", value: limit });
-                    return Err(error.at(self.tree.place(packed.inode)));
+                    return Err(error.at(self.tree().place(packed.inode)));
                 }
             }
         }
@@ -443,16 +436,18 @@ impl Plan {
         match item {
             Item::Spool(inode) => Ok(self.spool(inode)),
             Item::Node(id) => {
-                let (Some(packed), Some(node)) = (self.tree.packed(id), self.tree.node(NodeId(id))) else {
+                let (Some(packed), Some(node)) = (self.tree().packed(id), self.tree().node(NodeId(id)))
+                else {
                     return Ok(None);
                 };
-                self.node_step(cursor, packed, node).map_err(|error| error.at(self.tree.place(packed.inode)))
+                self.node_step(cursor, packed, node)
+                    .map_err(|error| error.at(self.tree().place(packed.inode)))
             }
         }
     }
 
     fn spool(&self, inode: u32) -> Option<Op> {
-        self.tree.stack().row(inode).map(|(index, row)| Op::Spool {
+        self.tree().stack().row(inode).map(|(index, row)| Op::Spool {
             id: inode,
             layer: index.layer(),
             from: row.data_at(),
@@ -461,7 +456,7 @@ impl Plan {
     }
 
     fn node_step(&self, cursor: &mut Cursor, packed: &TreeNode, node: Node<'_>) -> Result<Option<Op>> {
-        let Some((index, row)) = self.tree.stack().row(packed.inode) else {
+        let Some((index, row)) = self.tree().stack().row(packed.inode) else {
             // The root is written where a layer has an entry for it: nobody else says what it is.
             if node.parent().is_none() {
                 return Ok(None);
@@ -470,7 +465,7 @@ impl Plan {
         };
         let first = self.first.get(&packed.inode).copied().unwrap_or(node.id().0);
         if first != node.id().0 {
-            let target = self.tree.node(NodeId(first)).map(Node::path).unwrap_or_default();
+            let target = self.tree().node(NodeId(first)).map(Node::path).unwrap_or_default();
             return match self.raw_link(packed, row, &target) {
                 Some(op) => Ok(Some(op)),
                 None => self.header(node, Kind::HardLink, &target, 0).map(Some),
@@ -517,8 +512,8 @@ impl Plan {
 
     /// The bytes of a hard link's own entry, where they say just what ours would.
     fn raw_link(&self, packed: &TreeNode, inode: &Row, target: &[u8]) -> Option<Op> {
-        let (index, row) = self.tree.stack().row(packed.name)?;
-        let (layer, _) = self.tree.stack().locate(packed.inode)?;
+        let (index, row) = self.tree().stack().row(packed.name)?;
+        let (layer, _) = self.tree().stack().locate(packed.inode)?;
         let raw = self.options.order == Order::Stream
             && packed.turn == packed.name
             && layer == index.layer()
@@ -536,7 +531,7 @@ impl Plan {
 
     /// The next piece of a file's content, and what is left of it.
     fn content_step(&self, mut content: Content) -> (Option<Op>, Option<Content>) {
-        let Some((index, row)) = self.tree.stack().row(content.inode) else { return (None, None) };
+        let Some((index, row)) = self.tree().stack().row(content.inode) else { return (None, None) };
         let (size, pad) = (row.size, padding(row.size) as u64);
         if content.position >= size {
             let pad = (pad > 0).then(|| Op::Write(alloc::vec![0; pad as usize]));
@@ -602,6 +597,19 @@ fn is_late_node(node: Node<'_>) -> bool {
 /// Whether a symlink of this text leads up or to the root.
 pub(super) fn is_late(link: &[u8]) -> bool {
     link.starts_with(b"/") || link.split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+/// Where a name that is no directory comes in stream order: at its turn; there the name that stands there first,
+/// then those that links of higher layers gave, highest layer first.
+fn name_key(tree: &Tree, node: &TreeNode) -> u128 {
+    let layer = |row| tree.stack().locate(row).map_or(0, |(layer, _)| layer as u32);
+    let rank = if node.turn == node.name {
+        0
+    } else {
+        let from_top = (u32::MAX >> 1).saturating_sub(layer(node.name));
+        1 << 63 | u64::from(from_top) << 32 | u64::from(node.name)
+    };
+    key(layer(node.turn), node.turn, rank)
 }
 
 /// A key of stream order: the top layer first.

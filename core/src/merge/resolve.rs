@@ -180,6 +180,11 @@ impl Resolver {
             .map(|(layer, _)| layer)
     }
 
+    /// What is in a layer that was supplied; its warnings are the tree's.
+    pub fn layer(&self, layer: usize) -> Option<&LayerIndex> {
+        self.stack.layer(layer).or_else(|| self.waiting.get(layer)?.as_ref())
+    }
+
     /// Has what each layer does to those below it written down.
     #[must_use]
     pub fn with_history(mut self) -> Self {

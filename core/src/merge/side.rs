@@ -240,6 +240,20 @@ impl Checkpoints {
         }
     }
 
+    /// Where decoding begins for this byte of the decoded layer: the byte of the blob and that of the decoded layer of what
+    /// [`Checkpoints::before`] answers; the beginning of both where that is `None`.
+    pub fn place_before(&self, byte: u64) -> (u64, u64) {
+        let at = self.places.partition_point(|place| place.byte <= byte).checked_sub(1);
+        at.and_then(|at| self.places.get(at)).map_or((0, 0), |place| (place.bit / 8, place.byte))
+    }
+
+    /// A byte of the blob behind which nothing is needed to decode what lies before this byte of the decoded layer: behind
+    /// the first bits of the next checkpoint. `None` where all of the blob may be needed.
+    pub fn enough_for(&self, byte: u64) -> Option<u64> {
+        let next = self.places.partition_point(|place| place.byte < byte);
+        self.places.get(next).map(|place| place.bit.div_ceil(8))
+    }
+
     /// The last one at or before this byte of the decoded layer; `None` where the beginning is the nearest place.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::id_map::IdMaps;
+use super::index::LayerIndex;
 use super::selection::{Selection, Unmatched};
 use super::stack::Stack;
 use super::trie::{NONE, ROOT, Slot, Trie, TrieNode};
@@ -275,6 +276,11 @@ impl Tree {
     /// How many layers it stands on.
     pub fn layers(&self) -> usize {
         self.stack.len()
+    }
+
+    /// What is in the layer with this number, counted from 0 at the bottom. Its warnings are the tree's.
+    pub fn layer(&self, layer: usize) -> Option<&LayerIndex> {
+        self.stack.layer(layer)
     }
 
     /// What was found on the way that is not wrong but worth telling.

@@ -30,6 +30,33 @@ pub fn io_error(operation: &'static str, reason: impl Into<String>) -> Error {
     ErrorKind::LocalIo { operation, reason: reason.into() }.into()
 }
 
+/// What happened to a host's own file or store, for hosts that have only words for it: `failure` is `no_space` (`needed`: what it
+/// would take, 0 if unknown), `permission` or `io`; `operation` says what was done, as one of the words below.
+pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) -> Error {
+    const OPERATIONS: &[&str] = &[
+        "opening the image",
+        "opening the store",
+        "reading",
+        "unpacking",
+        "naming a blob",
+        "writing",
+        "fetching the archive",
+    ];
+    let operation = OPERATIONS.iter().find(|known| **known == operation).copied().unwrap_or("reading");
+    let reason = reason.to_string();
+    match failure {
+        "no_space" => ErrorKind::NoSpace { needed, available: None },
+        "permission" => ErrorKind::PermissionDenied { operation, reason },
+        _ => ErrorKind::LocalIo { operation, reason },
+    }
+    .into()
+}
+
+/// What a host's own bug, or a trap of ours, comes to.
+pub fn internal(reason: impl Into<String>) -> Error {
+    ErrorKind::Internal { reason: reason.into() }.into()
+}
+
 pub(super) fn value(error: &Error) -> Value {
     let facts: Object =
         error.kind().facts().into_iter().fold(Object::new(), |facts, (name, fact)| match fact {

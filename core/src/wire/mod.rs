@@ -20,15 +20,17 @@ mod error;
 mod opening;
 mod probe;
 mod session;
+mod source;
 mod spoken;
 mod table;
 mod unpack;
 
 pub use describe::describe;
-pub use error::{cancelled, error_codes, error_json, io_error};
+pub use error::{cancelled, error_codes, error_json, internal, io_error, local_error};
 pub use opening::Opening;
 pub use probe::probe;
 pub use session::Session;
+pub use source::source;
 pub use table::{ROW_BYTES, table};
 pub use unpack::{Unpack, Unpacked};
 

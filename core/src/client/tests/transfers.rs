@@ -544,3 +544,32 @@ fn a_range_of_more_than_may_be_is_refused_where_no_size_is_known() {
     world.run();
     assert_eq!(world.finished[&job].as_ref().unwrap_err().code(), "limit_exceeded");
 }
+
+#[test]
+fn a_page_that_is_not_told_why_says_what_it_may_be() {
+    let mut config = Config::default();
+    config.host.opaque_failures = true;
+    let mut client = Client::new(config);
+    client.pull(Millis(0), &reference(ONE), PullOptions::default());
+    let mut now = Millis(0);
+    let mut tries = 0;
+    let error = loop {
+        match client.poll_output() {
+            Output::Start { id, .. } => {
+                tries += 1;
+                client.handle_failure(now, id, Failure::Unknown, "Failed to fetch").unwrap();
+            }
+            Output::Event(Event::Finished(_, result)) => break result.unwrap_err(),
+            Output::Wait(Some(until)) => {
+                now = until;
+                client.handle_timeout(now);
+            }
+            _ => {}
+        }
+    };
+    assert_eq!(tries, 2);
+    let ErrorKind::ConnectionFailed { reason: "unknown", detail: None, .. } = error.kind() else {
+        panic!("{error}")
+    };
+    assert!(error.hint().unwrap().contains("CORS"));
+}

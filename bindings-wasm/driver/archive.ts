@@ -1,0 +1,214 @@
+/** Finds an image in local files: drives `wire::Opening`. */
+
+import type { Backend, Opening } from "./backend.js";
+import type { BlobStore, ByteSource, Spool } from "./blobs.js";
+import { check, localError } from "./failure.js";
+import type { Folder } from "./host.js";
+import type { Pulled, WorkOptions } from "./types.js";
+
+type Step =
+  | { need: "bytes"; member?: string; offset: number; len: number }
+  | { need: "hash"; member?: string; offset: number; len: number; decoded: boolean }
+  | { need: "unpack"; format: string }
+  | { need: "choice"; entries: { annotations?: Record<string, string> }[] }
+  | { need?: undefined; done: Pulled; warnings?: string[] };
+
+/** Bytes that are read from a file at once. */
+const PIECE = 256 << 10;
+const PROGRESS_EVERY = 50;
+
+/** What was found. */
+export interface Found {
+  readonly pulled: Pulled;
+  /** A name that the archive has for it. */
+  readonly name: string | undefined;
+  document(digest: string): Uint8Array | undefined;
+  /** Where a blob's bytes are. */
+  blob(digest: string): ByteSource | undefined;
+  close(): Promise<void>;
+}
+
+/** How it is gone about. */
+export interface Choice {
+  readonly kind?: string | undefined;
+  readonly name?: string | undefined;
+  readonly platform: string;
+  readonly own: string;
+}
+
+/** Opens a file or a folder. `close` of what is found closes it too. */
+export async function find(
+  backend: Backend,
+  store: BlobStore,
+  from: ByteSource | Folder,
+  choice: Choice,
+  work: WorkOptions,
+): Promise<Found> {
+  const opening = backend.opening(choice.kind);
+  const isFolder = !("read" in from);
+  const close = async (): Promise<void> => {
+    for (const source of isFolder ? from.values() : [from]) await source.close?.();
+  };
+  const member = (name: string | undefined): ByteSource => {
+    const source = isFolder ? from.get(name ?? "") : from;
+    if (!source) throw new TypeError(`there is no ${name}`);
+    return source;
+  };
+  const read = async (source: ByteSource, offset: number, length: number): Promise<Uint8Array> => {
+    check(backend, work.signal);
+    return source.read(offset, length).catch((error: unknown) => {
+      throw localError(backend, "reading", error);
+    });
+  };
+  try {
+    if (isFolder) for (const [name, source] of from) opening.member(name, source.size);
+    else opening.file(from.size);
+    let name: string | undefined = choice.name;
+    for (;;) {
+      const step = JSON.parse(opening.step()) as Step;
+      switch (step.need) {
+        case "bytes":
+          opening.supply(await read(member(step.member), step.offset, step.len));
+          break;
+        case "hash":
+          await hash(opening, step, (offset, length) => read(member(step.member), offset, length), work);
+          break;
+        case "unpack": {
+          const spool = await unpack(backend, store, member(undefined), work);
+          opening.free();
+          await close();
+          return await find(backend, store, spool, choice, work);
+        }
+        case "choice": {
+          const [only] = step.entries;
+          name ??= step.entries.length === 1 ? nameOf(only?.annotations) : undefined;
+          opening.choose(choice.name, JSON.stringify({ platform: choice.platform, own: choice.own }));
+          break;
+        }
+        default: {
+          const where = (digest: string): ByteSource | undefined => {
+            const span = opening.blob(digest);
+            if (span === undefined) return undefined;
+            const { member: file, offset, len } = JSON.parse(span) as { member?: string; offset: number; len: number };
+            return part(member(file), offset, len);
+          };
+          return {
+            pulled: step.done,
+            name,
+            document: (digest) => opening.document(digest),
+            blob: where,
+            close: async () => {
+              opening.free();
+              await close();
+            },
+          };
+        }
+      }
+    }
+  } catch (error) {
+    opening.free();
+    await close();
+    throw error;
+  }
+}
+
+/** Names that listings give (image-spec, `annotations.md`; containerd). */
+function nameOf(annotations: Record<string, string> | undefined): string | undefined {
+  return annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"];
+}
+
+/** A part of a source as one of its own. */
+export function part(source: ByteSource, offset: number, length: number): ByteSource {
+  return {
+    size: length,
+    ...(source.path === undefined ? {} : { path: source.path, offset: (source.offset ?? 0) + offset }),
+    read: (at, wanted) => source.read(offset + at, Math.max(0, Math.min(wanted, length - at))),
+  };
+}
+
+async function hash(
+  opening: Opening,
+  step: { offset: number; len: number },
+  read: (offset: number, length: number) => Promise<Uint8Array>,
+  work: WorkOptions,
+): Promise<void> {
+  const tell = telling(work);
+  for (let done = 0; done < step.len; ) {
+    const bytes = await read(step.offset + done, Math.min(PIECE, step.len - done));
+    // A file that became shorter: core says what that is.
+    if (bytes.length === 0) break;
+    opening.hash(bytes);
+    done += bytes.length;
+    tell("check", done, step.len);
+  }
+}
+
+function telling(work: WorkOptions): (phase: "check" | "unpack", done: number, total?: number) => void {
+  let told = -Infinity;
+  return (phase, done, total) => {
+    const now = performance.now();
+    if (!work.onProgress || now - told < PROGRESS_EVERY) return;
+    told = now;
+    work.onProgress(total === undefined ? { phase, done } : { phase, done, total });
+  };
+}
+
+/** Decodes a file that is compressed as a whole into one without a name. */
+async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work: WorkOptions): Promise<Spool> {
+  const codec = backend.unpack();
+  const spool = await store.spool();
+  const out = new Uint8Array(PIECE);
+  const tell = telling(work);
+  try {
+    for (let offset = 0, done = false; !done; ) {
+      check(backend, work.signal);
+      let input = await from.read(offset, PIECE);
+      offset += input.length;
+      const last = offset >= from.size;
+      for (let moved = true; moved && !done; ) {
+        const step = codec.process(input, out, last);
+        input = input.subarray(step.read);
+        if (step.written > 0) await spool.append(out.subarray(0, step.written));
+        done = step.done;
+        moved = input.length > 0 || step.written === out.length || (last && !done && step.read + step.written > 0);
+      }
+      tell("unpack", offset, from.size);
+      if (last && !done) done = true;
+    }
+    return spool;
+  } catch (error) {
+    await spool.close();
+    throw localError(backend, "unpacking", error);
+  } finally {
+    codec.free();
+  }
+}
+
+/** A stream's bytes in a file without a name. */
+export async function spooled(
+  backend: Backend,
+  store: BlobStore,
+  stream: ReadableStream<Uint8Array>,
+  work: WorkOptions,
+): Promise<Spool> {
+  const spool = await store.spool();
+  const reader = stream.getReader();
+  const stop = (): void => void reader.cancel(work.signal?.reason).catch(() => undefined);
+  work.signal?.addEventListener("abort", stop, { once: true });
+  const tell = telling(work);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      check(backend, work.signal);
+      if (done) return spool;
+      await spool.append(value);
+      tell("unpack", spool.size);
+    }
+  } catch (error) {
+    await reader.cancel(error).catch(() => undefined);
+    await spool.close();
+    throw localError(backend, "reading", error);
+  } finally {
+    work.signal?.removeEventListener("abort", stop);
+  }
+}
