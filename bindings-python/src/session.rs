@@ -88,6 +88,10 @@ impl Session {
         self.lock().handle_stored(now, id, len).map_err(misused)
     }
 
+    fn hash(&self, now: u64, blob: u64, chunk: &[u8]) -> PyResult<()> {
+        self.lock().hash(now, blob, chunk).map_err(misused)
+    }
+
     /// The hasher of a writer that is done comes back.
     fn handle_hashed(&self, now: u64, writer: &Writer) -> PyResult<()> {
         match writer.finish() {

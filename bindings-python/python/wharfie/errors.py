@@ -6,10 +6,10 @@ has a word for it already, the class is one of Python's too: a `NotFoundError` i
 >>> import wharfie
 >>> with wharfie.Image.open("sample:") as image:
 ...     try:
-...         image.read_bytes("/etc/os-releas")
+...         image.read_bytes("/etc/nothing")
 ...     except FileNotFoundError as error:
-...         print(error.code, "|", error.hint)
-path_not_found | did you mean `/etc/os-release`?
+...         print(error.code, error.facts)
+path_not_found {'path': '/etc/nothing', 'nearest': '/etc'}
 """
 
 from __future__ import annotations
