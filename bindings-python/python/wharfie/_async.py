@@ -69,6 +69,7 @@ class Host:
 
     async def close(self) -> None:
         """Ends tasks, and closes connections of our own."""
+        self._driver.store = None
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

@@ -20,7 +20,7 @@ import httpx
 from . import _wharfie
 from ._http import failure_of
 from .errors import WharfieError, _of_json, _of_value
-from .progress import Progress, Transfer, event_of
+from .progress import Answered, Progress, Resolved, Transfer, event_of
 
 T = TypeVar("T")
 
@@ -157,7 +157,9 @@ class Exchange:
             content=self.body,
             extensions={"timeout": driver.timeout.as_dict()},
         )
-        status, fields = yield Send(request, self.start["tls"] == "verify")
+        # Where there are no certificates there is nothing to accept, and the caller's client will do.
+        verify = self.start["tls"] == "verify" or request.url.scheme == "http"
+        status, fields = yield Send(request, verify)
         plan, writer = yield Ask(lambda: driver._head(number, status, fields))
         if plan == "discard":
             if _length(fields) <= DRAIN_BYTES:
@@ -279,6 +281,7 @@ class Driver:
         self._names: list[str] = []
         self._finished: dict[int, dict[str, Any]] = {}
         self._trouble: BaseException | None = None
+        self._known: set[Resolved | Answered] = set()
 
     def now(self) -> int:
         """Milliseconds since it was made."""
@@ -392,8 +395,13 @@ class Driver:
             self._names += event["names"]
         elif kind == "finished":
             self._finished[event["job"]] = event
-        if self.tell is not None and (said := event_of(event)) is not None:
-            self.tell(said)
+        said = event_of(event)
+        if said is None or (isinstance(said, Resolved | Answered) and said in self._known):
+            # Layers that come later are another job, which finds the same again.
+            return
+        if isinstance(said, Resolved | Answered):
+            self._known.add(said)
+        self._say(said)
 
     def _credentials(self, number: int, found: str | BaseException | None) -> None:
         if isinstance(found, BaseException):

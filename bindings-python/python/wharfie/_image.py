@@ -317,9 +317,22 @@ class Base:
     """An image: what its documents say."""
 
     def __init__(self, native: _wharfie.Image, reference: str | None) -> None:
-        self._native = native
+        self._open_native: _wharfie.Image | None = native
         self._reference = reference
         self._said: dict[str, Any] = json.loads(native.describe())
+        config, index = native.config(), native.index()
+        #: The manifest of the image that was chosen.
+        self.manifest = Document(native.manifest(), str(self._said["manifestDigest"]))
+        #: Its config; nothing for an image of schema 1, which has none of its own.
+        self.config = None if config is None else Document(config, self._said.get("configDigest"))
+        #: The index that the name stands for, if it is one.
+        self.index = None if index is None else Document(index, str(self._said["digest"]))
+
+    @property
+    def _native(self) -> _wharfie.Image:
+        if self._open_native is None:
+            raise ValueError("the image is closed")
+        return self._open_native
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} {self.name} {self.digest}>"
@@ -327,7 +340,7 @@ class Base:
     @property
     def name(self) -> str:
         """As it was asked for, with what was implied."""
-        return self._native.name
+        return str(self._said["name"])
 
     @property
     def reference(self) -> str | None:
@@ -368,23 +381,6 @@ class Base:
     def summary(self) -> dict[str, Any]:
         """The config in readable form: user, environment, entrypoint, command, …; empty for an artifact."""
         return dict(self._said.get("summary", {}))
-
-    @cached_property
-    def manifest(self) -> Document:
-        """The manifest of the image that was chosen."""
-        return Document(self._native.manifest(), str(self._said["manifestDigest"]))
-
-    @cached_property
-    def config(self) -> Document | None:
-        """Its config; nothing for an image of schema 1, which has none of its own."""
-        raw = self._native.config()
-        return None if raw is None else Document(raw, self._said.get("configDigest"))
-
-    @cached_property
-    def index(self) -> Document | None:
-        """The index that the name stands for, if it is one."""
-        raw = self._native.index()
-        return None if raw is None else Document(raw, self.digest)
 
     @property
     def history(self) -> list[Step]:

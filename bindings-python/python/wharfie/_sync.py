@@ -55,6 +55,7 @@ class Host:
 
     def close(self) -> None:
         """Closes connections of our own."""
+        self._driver.store = None
         for client in self._own.values():
             client.close()
 

@@ -239,9 +239,11 @@ class Image(Base):
         await self.close()
 
     async def close(self) -> None:
-        """Closes connections. What is in memory can still be read."""
-        if self._remote is not None:
-            await self._remote[0].close()
+        """Closes connections, and lets go of the store and of files. What its documents say can still be read."""
+        self._open_native = None
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            await remote[0].close()
 
     @cached_property
     def layers(self) -> Sequence[Layer]:
