@@ -293,7 +293,7 @@ class _StreamIO(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._left:
-            piece = self._stream.next_piece()
+            piece = self._stream.next_piece(_wharfie.Cancel())
             if piece is None:
                 return 0
             self._left = memoryview(piece)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -90,3 +90,20 @@ def patterns(said: Any) -> list[bytes]:
     if isinstance(said, str | bytes | os.PathLike):
         said = [said]
     return [os.fsencode(pattern) for pattern in said]
+
+
+def more(
+    keep_directory_symlink: bool,
+    *,
+    order: str = "stream",
+    uid_map: Iterable[str] = (),
+    gid_map: Iterable[str] = (),
+) -> str:
+    """What else is chosen about a root."""
+    said = {
+        "keepDirectorySymlink": keep_directory_symlink,
+        "order": order,
+        "uidMap": list(uid_map),
+        "gidMap": list(gid_map),
+    }
+    return json.dumps(said)

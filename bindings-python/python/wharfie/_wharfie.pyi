@@ -2,6 +2,30 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+__all__ = [
+    "Cancel",
+    "Content",
+    "Image",
+    "Intake",
+    "Session",
+    "SinkRefused",
+    "Store",
+    "Stream",
+    "Tree",
+    "VERSION",
+    "Writer",
+    "error_codes",
+    "find_credentials",
+    "main",
+    "make_cancelled",
+    "make_local_io",
+    "make_option_error",
+    "own_platform",
+    "probe",
+    "reach_allows",
+    "source",
+]
+
 VERSION: str
 
 class SinkRefused(Exception): ...
@@ -108,6 +132,7 @@ class Image:
         level: int | None,
         include: Sequence[bytes],
         exclude: Sequence[bytes],
+        more: str,
         cancel: Cancel,
         progress: _Progress | None,
     ) -> str: ...
@@ -117,6 +142,7 @@ class Image:
         level: int | None,
         include: Sequence[bytes],
         exclude: Sequence[bytes],
+        more: str,
         cancel: Cancel,
     ) -> Stream: ...
     def unpack(
@@ -125,10 +151,11 @@ class Image:
         rootless: bool,
         include: Sequence[bytes],
         exclude: Sequence[bytes],
+        more: str,
         cancel: Cancel,
         progress: _Progress | None,
     ) -> str: ...
-    def check_unpack(self, rootless: bool) -> None: ...
+    def check_unpack(self, rootless: bool, more: str) -> None: ...
 
 @final
 class Tree:
@@ -145,6 +172,6 @@ class Content:
 
 @final
 class Stream:
-    def next_piece(self) -> bytes | None: ...
+    def next_piece(self, cancel: Cancel) -> bytes | None: ...
     def report(self) -> str | None: ...
     def close(self) -> None: ...

@@ -38,7 +38,7 @@ from ._image import (
     rows,
     top_of,
 )
-from ._options import AskLogin, AskLoginAsync, Login, Network, option_error, patterns, store_dir
+from ._options import AskLogin, AskLoginAsync, Login, Network, more, option_error, patterns, store_dir
 
 #: Who is told of progress. It is called on the loop's thread for what comes over the network, on another for the rest.
 Tell = Callable[[_progress.Progress], None]
@@ -119,7 +119,7 @@ class Stream:
         if self._left:
             piece, self._left = self._left, b""
             return piece
-        found = await in_thread(lambda _: self._stream.next_piece())
+        found = await in_thread(self._stream.next_piece)
         if found is None:
             raise StopAsyncIteration
         return found
@@ -298,17 +298,22 @@ class Image(Base):
         level: int | None = None,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        order: str = "stream",
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> ExportReport:
         """Writes the flattened root as a tar. See `wharfie.Image.export`; `write` of the target may be a coroutine's, and is else
         called in a thread."""
         wanted, unwanted = patterns(include), patterns(exclude)
+        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
         if isinstance(target, str | os.PathLike):
             await self._fetch_layers()
             path = os.fspath(target)
             return ExportReport._of(
                 await in_thread(
                     lambda cancel: self._native.export(
-                        path, format, level, wanted, unwanted, cancel, self._told
+                        path, format, level, wanted, unwanted, rest, cancel, self._told
                     )
                 )
             )
@@ -316,9 +321,9 @@ class Image(Base):
             raise option_error("the target is neither a path nor a binary file")
         await self._fetch_layers()
         write = cast("Callable[[Any], Any]", target.write)
-        stream = self._native.export_stream(format, level, wanted, unwanted, _wharfie.Cancel())
+        stream = self._native.export_stream(format, level, wanted, unwanted, rest, _wharfie.Cancel())
         try:
-            while (piece := await in_thread(lambda _: stream.next_piece())) is not None:
+            while (piece := await in_thread(stream.next_piece)) is not None:
                 if inspect.iscoroutinefunction(write):
                     await write(piece)
                     continue
@@ -340,13 +345,18 @@ class Image(Base):
         level: int | None = None,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        order: str = "stream",
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> AsyncIterator[bytes]:
         """The same, chunk by chunk. The end is only reached if all of it is right."""
         wanted, unwanted = patterns(include), patterns(exclude)
+        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
         await self._fetch_layers()
-        stream = self._native.export_stream(format, level, wanted, unwanted, _wharfie.Cancel())
+        stream = self._native.export_stream(format, level, wanted, unwanted, rest, _wharfie.Cancel())
         try:
-            while (piece := await in_thread(lambda _: stream.next_piece())) is not None:
+            while (piece := await in_thread(stream.next_piece)) is not None:
                 yield piece
         finally:
             stream.close()
@@ -358,15 +368,19 @@ class Image(Base):
         rootless: bool = False,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> UnpackReport:
         """Writes the merged root to a directory. See `wharfie.Image.unpack`."""
         wanted, unwanted = patterns(include), patterns(exclude)
-        self._native.check_unpack(rootless)
+        rest = more(keep_directory_symlink, uid_map=uid_map, gid_map=gid_map)
+        self._native.check_unpack(rootless, rest)
         await self._fetch_layers()
         path = os.fspath(directory)
         return UnpackReport._of(
             await in_thread(
-                lambda cancel: self._native.unpack(path, rootless, wanted, unwanted, cancel, self._told)
+                lambda cancel: self._native.unpack(path, rootless, wanted, unwanted, rest, cancel, self._told)
             )
         )
 

@@ -28,7 +28,7 @@ from ._image import (
     stream_file,
     top_of,
 )
-from ._options import AskLogin, Login, Network, option_error, patterns, store_dir
+from ._options import AskLogin, Login, Network, more, option_error, patterns, store_dir
 from ._sync import Host
 
 #: Who is told of progress.
@@ -263,6 +263,10 @@ class Image(Base):
         level: int | None = None,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        order: str = "stream",
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> ExportReport:
         """Writes the flattened root as a tar: the same bytes as `wharfie export`.
 
@@ -280,23 +284,28 @@ class Image(Base):
             level: Of compression.
             include: Patterns of what is wanted; everything if there are none.
             exclude: Patterns of what is not.
+            order: `stream`, in which the layers can be read once from the top, or `canonical`, sorted by name.
+            keep_directory_symlink: Whether a directory in an upper layer leaves a lower symlink to a directory be.
+            uid_map: Owners, as `CONTAINER:HOST:SIZE`.
+            gid_map: Groups, as the same.
 
         Raises:
             WharfieError: if a layer is not what it should be, or the target cannot be written.
         """
         wanted, unwanted = patterns(include), patterns(exclude)
+        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
         cancel = _wharfie.Cancel()
         if isinstance(target, str | os.PathLike):
             self._fetch_layers()
             path = os.fspath(target)
-            said = self._native.export(path, format, level, wanted, unwanted, cancel, self._told)
+            said = self._native.export(path, format, level, wanted, unwanted, rest, cancel, self._told)
             return ExportReport._of(said)
         if not hasattr(target, "write"):
             raise option_error("the target is neither a path nor a binary file")
         self._fetch_layers()
-        stream = self._native.export_stream(format, level, wanted, unwanted, cancel)
+        stream = self._native.export_stream(format, level, wanted, unwanted, rest, cancel)
         try:
-            while (piece := stream.next_piece()) is not None:
+            while (piece := stream.next_piece(cancel)) is not None:
                 left = memoryview(piece)
                 while left:
                     # A raw file may take less.
@@ -312,13 +321,19 @@ class Image(Base):
         level: int | None = None,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        order: str = "stream",
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> Iterator[bytes]:
         """The same, chunk by chunk. The end is only reached if all of it is right."""
         wanted, unwanted = patterns(include), patterns(exclude)
+        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
         self._fetch_layers()
-        stream = self._native.export_stream(format, level, wanted, unwanted, _wharfie.Cancel())
+        cancel = _wharfie.Cancel()
+        stream = self._native.export_stream(format, level, wanted, unwanted, rest, cancel)
         try:
-            while (piece := stream.next_piece()) is not None:
+            while (piece := stream.next_piece(cancel)) is not None:
                 yield piece
         finally:
             stream.close()
@@ -330,6 +345,9 @@ class Image(Base):
         rootless: bool = False,
         include: Iterable[Path] = (),
         exclude: Iterable[Path] = (),
+        keep_directory_symlink: bool = False,
+        uid_map: Iterable[str] = (),
+        gid_map: Iterable[str] = (),
     ) -> UnpackReport:
         """Writes the merged root to a directory, which is absent or empty before and whole, or as it was, afterwards. Linux only.
 
@@ -338,6 +356,9 @@ class Image(Base):
             rootless: For everybody who is not root: owners are left to the user and recorded in extended attributes.
             include: Patterns of what is wanted; everything if there are none.
             exclude: Patterns of what is not.
+            keep_directory_symlink: Whether a directory in an upper layer leaves a lower symlink to a directory be.
+            uid_map: Owners, as `CONTAINER:HOST:SIZE`.
+            gid_map: Groups, as the same.
 
         Raises:
             PermissionDeniedError: without `rootless` if this user is not root.
@@ -345,11 +366,12 @@ class Image(Base):
             UnsupportedByTargetError: if the file system there cannot hold it.
         """
         wanted, unwanted = patterns(include), patterns(exclude)
-        self._native.check_unpack(rootless)
+        rest = more(keep_directory_symlink, uid_map=uid_map, gid_map=gid_map)
+        self._native.check_unpack(rootless, rest)
         self._fetch_layers()
         cancel = _wharfie.Cancel()
         path = os.fspath(directory)
-        said = self._native.unpack(path, rootless, wanted, unwanted, cancel, self._told)
+        said = self._native.unpack(path, rootless, wanted, unwanted, rest, cancel, self._told)
         return UnpackReport._of(said)
 
     def _fetch_layers(self) -> None:
