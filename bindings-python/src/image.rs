@@ -236,7 +236,7 @@ impl Image {
             let format = format.map(format_named).transpose()?;
             self.0.export_stream(chosen.export(format, level, cancel)?, Arc::new(()))
         };
-        py.detach(begin).map(|stream| Stream::new(Kind::Export(stream))).map_err(raised)
+        py.detach(begin).map(|stream| Stream::new(Kind::Export(Box::new(stream)))).map_err(raised)
     }
 
     /// Writes the merged root to a directory. Answers the report as JSON.
@@ -425,7 +425,7 @@ impl Content {
 
 enum Kind {
     Layer(image::Stream),
-    Export(image::Stream<export::Report>),
+    Export(Box<image::Stream<export::Report>>),
 }
 
 /// Bytes as they are made.

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from conftest import command
+from conftest import ROOT, command
 from modes import MODES, paths, pull, read, tags
 
 import wharfie
@@ -100,3 +100,17 @@ def test_what_is_not_there(registry: str) -> None:
         wharfie.Image.open(f"{registry}/sample:none")
     with pytest.raises(FileNotFoundError):
         wharfie.tags(f"{registry}/nothing")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_debian(mode: str, registry: str, tmp_path: Path) -> None:
+    layout = ROOT / "target" / "fixtures" / "debian-1" / "layout"
+    if not layout.is_dir():
+        pytest.skip("`cargo xtask fixtures` makes the Debian image")
+    name = f"{registry}/debian:1"
+    command("copy", f"oci:{layout}:bookworm", f"docker://{name}")
+    command("export", f"oci:{layout}:bookworm", "-o", tmp_path / "native.tar")
+    assert pull(mode, name) == (tmp_path / "native.tar").read_bytes()
+    listed = command("ls", "--recursive", f"oci:{layout}:bookworm").stdout.decode().splitlines()
+    assert paths(mode, name) == listed
+    assert b"bookworm" in read(mode, name, "/etc/os-release", store=tmp_path / "other")

@@ -278,6 +278,7 @@ class Driver:
         self._asked: list[tuple[int, dict[str, Any]]] = []
         self._queue: deque[tuple[int, dict[str, Any]]] = deque()
         self._writing = 0
+        self._run = 0
         self._names: list[str] = []
         self._finished: dict[int, dict[str, Any]] = {}
         self._trouble: BaseException | None = None
@@ -292,7 +293,8 @@ class Driver:
 
         Closing it, or an exception thrown into it, cancels the job.
         """
-        self._names, self._trouble = [], None
+        self._names, self._trouble, self._writing = [], None, 0
+        self._run += 1
         job = begin(self.now())
         tick = time.monotonic()
         try:
@@ -492,8 +494,12 @@ class Driver:
     def _write(self, work: Callable[[], None], number: int | None) -> None:
         """Writes something down; the job is not over before that is done."""
         self._writing += 1
+        run = self._run
 
         def then(failed: BaseException | None) -> None:
+            if run != self._run:
+                # The job that it was for was stopped.
+                return
             self._writing -= 1
             if failed is not None:
                 self._trouble = self._trouble or failed

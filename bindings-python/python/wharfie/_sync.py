@@ -84,12 +84,16 @@ class Host:
                 socket.socket.shutdown(exchange.handle, socket.SHUT_RDWR)
 
     def call(self, work: Callable[[], T], then: Callable[[T | BaseException], None]) -> None:
-        came_to: T | BaseException
-        try:
-            came_to = work()
-        except Exception as error:
-            came_to = error
-        self.post(lambda: then(came_to))
+        def do() -> None:
+            came_to: T | BaseException
+            try:
+                came_to = work()
+            except Exception as error:
+                came_to = error
+            self.post(lambda: then(came_to))
+
+        # Writing a blob down can take as long as the disk likes.
+        threading.Thread(target=do, name="wharfie-disk", daemon=True).start()
 
     def later(self, seconds: float, happened: Happened) -> None:
         timer = threading.Timer(seconds, self.post, (happened,))

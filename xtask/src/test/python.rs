@@ -29,7 +29,7 @@ fn interpreter() -> Option<String> {
     let (major, minor) = OLDEST;
     let program = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < ({major}, {minor}))");
     let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"];
-    let fits = |name: &&str| {
+    let fits = |name: &&&str| {
         let status = Command::new(name).args(["-c", &program]).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
