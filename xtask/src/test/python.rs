@@ -29,11 +29,11 @@ fn interpreter() -> Option<String> {
     let (major, minor) = OLDEST;
     let program = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < ({major}, {minor}))");
     let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"];
-    let fits = |name: &&&str| {
+    let fits = |name: &str| {
         let status = Command::new(name).args(["-c", &program]).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    names.iter().find(fits).map(|name| (*name).to_owned())
+    names.into_iter().find(|name| fits(name)).map(str::to_owned)
 }
 
 fn done(command: &mut Command) -> Result<(), String> {
