@@ -4,13 +4,13 @@ import type { Backend, Opening } from "./backend.js";
 import type { BlobStore, ByteSource, Spool } from "./blobs.js";
 import { check, localError } from "./failure.js";
 import type { Folder } from "./host.js";
-import type { Pulled, WorkOptions } from "./types.js";
+import type { Descriptor, Pulled, WorkOptions } from "./types.js";
 
 type Step =
   | { need: "bytes"; member?: string; offset: number; len: number }
   | { need: "hash"; member?: string; offset: number; len: number; decoded: boolean }
   | { need: "unpack"; format: string }
-  | { need: "choice"; entries: { annotations?: Record<string, string> }[] }
+  | { need: "choice"; entries: Descriptor[] }
   | { need?: undefined; done: Pulled; warnings?: string[] };
 
 /** Bytes that are read from a file at once. */
@@ -63,7 +63,7 @@ export async function find(
   try {
     if (isFolder) for (const [name, source] of from) opening.member(name, source.size);
     else opening.file(from.size);
-    let name: string | undefined = choice.name;
+    let entries: readonly Descriptor[] = [];
     for (;;) {
       const step = JSON.parse(opening.step()) as Step;
       switch (step.need) {
@@ -80,8 +80,7 @@ export async function find(
           return await find(backend, store, spool, choice, work);
         }
         case "choice": {
-          const [only] = step.entries;
-          name ??= step.entries.length === 1 ? nameOf(only?.annotations) : undefined;
+          entries = step.entries;
           opening.choose(choice.name, JSON.stringify({ platform: choice.platform, own: choice.own }));
           break;
         }
@@ -94,7 +93,8 @@ export async function find(
           };
           return {
             pulled: step.done,
-            name,
+            // Which of several names is as good as any.
+            name: entries.map((entry) => (entry.digest === step.done.top.digest ? nameOf(entry) : undefined)).find(Boolean),
             document: (digest) => opening.document(digest),
             blob: where,
             close: async () => {
@@ -113,7 +113,7 @@ export async function find(
 }
 
 /** Names that listings give (image-spec, `annotations.md`; containerd). */
-function nameOf(annotations: Record<string, string> | undefined): string | undefined {
+function nameOf({ annotations }: Descriptor): string | undefined {
   return annotations?.["io.containerd.image.name"] ?? annotations?.["org.opencontainers.image.ref.name"];
 }
 
@@ -157,23 +157,24 @@ function telling(work: WorkOptions): (phase: "check" | "unpack", done: number, t
 async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work: WorkOptions): Promise<Spool> {
   const codec = backend.unpack();
   const spool = await store.spool();
-  const out = new Uint8Array(PIECE);
   const tell = telling(work);
   try {
-    for (let offset = 0, done = false; !done; ) {
+    let offset = 0;
+    let input: Uint8Array = new Uint8Array(0);
+    for (let done = false; !done; ) {
       check(backend, work.signal);
-      let input = await from.read(offset, PIECE);
-      offset += input.length;
-      const last = offset >= from.size;
-      for (let moved = true; moved && !done; ) {
-        const step = codec.process(input, out, last);
-        input = input.subarray(step.read);
-        if (step.written > 0) await spool.append(out.subarray(0, step.written));
-        done = step.done;
-        moved = input.length > 0 || step.written === out.length || (last && !done && step.read + step.written > 0);
+      if (input.length === 0 && offset < from.size) {
+        input = await from.read(offset, PIECE);
+        offset += input.length;
+        // A file that became shorter ends where it ends.
+        if (input.length === 0) offset = from.size;
+        tell("unpack", offset, from.size);
       }
-      tell("unpack", offset, from.size);
-      if (last && !done) done = true;
+      const last = offset >= from.size;
+      const step = codec.process(input, last);
+      input = input.subarray(step.read);
+      if (step.output.length > 0) await spool.append(step.output);
+      done = step.done || (last && input.length === 0 && step.read === 0 && step.output.length === 0);
     }
     return spool;
   } catch (error) {

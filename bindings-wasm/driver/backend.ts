@@ -6,7 +6,7 @@
  */
 
 import type { LayerState } from "./engine.js";
-import type { ByteSource } from "./blobs.js";
+import type { ByteSource, Sink } from "./blobs.js";
 import type { Descriptor, ExportOptions, WorkOptions } from "./types.js";
 
 /** The client machine (`wire::Session`). Times are milliseconds of one monotonic clock. */
@@ -34,15 +34,16 @@ export interface Session {
   credentials(now: number, id: number, found: string | undefined): void;
   /**
    * Only where native code writes and hashes off this thread: taken between `handleHead`, which answered `store`, and the
-   * first byte. The driver then gives chunks to it instead of `handleBody`, and tells `handleStored`.
+   * first byte. The driver then gives chunks to it instead of `handleBody`, and tells `handleStored`. `undefined` for a sink
+   * that native code knows nothing of.
    */
-  takeSink?(id: number, path: string): Promise<NativeSink>;
+  takeSink?(id: number, sink: Sink): Promise<NativeSink | undefined>;
   free(): void;
 }
 
 /** A file that native code writes and hashes. */
 export interface NativeSink {
-  write(bytes: Uint8Array): Promise<void>;
+  write(bytes: Uint8Array): Promise<void> | void;
   /** Flushes, and brings the hasher back to the session (`handle_hashed`): poll after it. */
   finish(now: number): Promise<void>;
 }
@@ -62,15 +63,17 @@ export interface Opening {
 
 /** Decodes one stream (`wire::Unpack`). */
 export interface Unpack {
-  /** Takes from `input`, gives to `output`, until one of them is through; `last` says that nothing comes behind this input. */
-  process(input: Uint8Array, output: Uint8Array, last: boolean): Unpacked;
+  /** Takes from `input` and gives `output`; `last` says that nothing comes behind this input. */
+  process(input: Uint8Array, last: boolean): Unpacked;
   free(): void;
 }
 
 /** What one call did. */
 export interface Unpacked {
+  /** Bytes of the input that it took. */
   readonly read: number;
-  readonly written: number;
+  readonly output: Uint8Array;
+  /** Whether that was the last of it. */
   readonly done: boolean;
 }
 
@@ -95,13 +98,17 @@ export interface LayersView {
 /** Where a view reads a layer's blob; it is asked when the layer is needed first, and may fetch it then. */
 export type LayerBytes = (index: number, work: WorkOptions) => Promise<ByteSource>;
 
+/** What the client needs of core. */
+export type ClientBackend = Pick<Backend, "session" | "cancelled" | "localError">;
+
 /** Core. */
 export interface Backend {
   readonly name: "wasm" | "native";
   session(options: string): Session;
   opening(kind: string | undefined): Opening;
   unpack(): Unpack;
-  layers(layers: readonly LayerSource[], config: Uint8Array | undefined, bytes: LayerBytes): LayersView;
+  /** `hasDiffIds`: whether the config has any (schema 1 has none); they then have to be as many as the layers. */
+  layers(layers: readonly LayerSource[], hasDiffIds: boolean, bytes: LayerBytes): LayersView;
   /** `wire::describe`; documents as bytes, the top as JSON. */
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   /** What a user's name for an image means (`wire::source`). */
@@ -111,5 +118,5 @@ export interface Backend {
   errorCodes(): string[];
   /** Errors that hosts make themselves, as JSON. */
   cancelled(): string;
-  ioError(operation: string, reason: string): string;
+  localError(failure: string, operation: string, needed: number, reason: string): string;
 }

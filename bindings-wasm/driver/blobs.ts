@@ -39,8 +39,8 @@ export interface Sink {
 export interface BlobStore {
   /** The blob, if it is there. */
   open(digest: string): Promise<ByteSource | undefined>;
-  /** Begins or goes on with one. */
-  sink(digest: string, size: number | undefined): Promise<Sink>;
+  /** Begins or goes on with one. `undefined` if it came meanwhile: somebody else fetched it. */
+  sink(digest: string, size: number | undefined): Promise<Sink | undefined>;
   /** A file without a name, for an archive that has to be unpacked: it is gone when it is closed. */
   spool(): Promise<Spool>;
   /** Gives back what only this session needed. */

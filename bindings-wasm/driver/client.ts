@@ -1,11 +1,11 @@
 /** Drives core's client machine with `fetch`. The contract is in core/src/client/mod.rs. */
 
-import type { Backend, NativeSink, Session } from "./backend.js";
+import type { ClientBackend, NativeSink, Session } from "./backend.js";
 import type { BlobStore, Sink } from "./blobs.js";
 import { CancelledError, WharfieError } from "./errors.js";
-import { cancelled, check, sinkFailure } from "./failure.js";
+import { cancelled, check, localError, sinkFailure } from "./failure.js";
 import type { Host } from "./host.js";
-import type { Credentials, Descriptor, ErrorFacts, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
+import type { Credentials, Descriptor, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
 
 type Output =
   | ({ output: "event" } & Event)
@@ -61,7 +61,7 @@ interface Receiving {
 
 /** One session with registries: its tokens and what it knows of hosts last as long as it does. */
 export class Client {
-  readonly #backend: Backend;
+  readonly #backend: ClientBackend;
   readonly #host: Host;
   readonly #store: BlobStore;
   readonly #options: RegistryOptions;
@@ -80,7 +80,7 @@ export class Client {
   /** The documents that came, by their digests. */
   readonly documents = new Map<string, Uint8Array>();
 
-  constructor(backend: Backend, host: Host, store: BlobStore, options: RegistryOptions) {
+  constructor(backend: ClientBackend, host: Host, store: BlobStore, options: RegistryOptions) {
     this.#backend = backend;
     this.#host = host;
     this.#store = store;
@@ -353,10 +353,8 @@ export class Client {
     Promise.all([...this.#naming, ...over]).then(
       () => (event.error ? job.reject(WharfieError.of(event.error)) : job.resolve(event.ok ?? {})),
       (error: unknown) => {
-        const { failure, detail } = sinkFailure(error);
         this.#naming.clear();
-        const facts = JSON.parse(this.#backend.ioError("naming a blob", `${failure}: ${detail}`)) as ErrorFacts;
-        job.reject(WharfieError.of(facts, { cause: error }));
+        job.reject(localError(this.#backend, "naming a blob", error));
       },
     );
   }
@@ -511,10 +509,8 @@ export class Client {
     try {
       await this.#reading(id, async () => {
         await sink.truncate(plan.offset);
-        if (this.#session.takeSink && sink.path !== undefined) {
-          native = await this.#session.takeSink(id, sink.path);
-          return;
-        }
+        native = await this.#session.takeSink?.(id, sink);
+        if (native) return;
         for (let at = plan.hashed; at < plan.offset; ) {
           const bytes = await sink.read(at, Math.min(MOST, plan.offset - at));
           if (bytes.length === 0 || this.#closed) break;
@@ -546,7 +542,8 @@ export class Client {
           let goesOn: boolean;
           if (native) {
             const to = native;
-            await this.#reading(id, () => to.write(piece));
+            const waits = to.write(piece);
+            if (waits) await this.#reading(id, () => waits);
             goesOn = this.#session.handleStored(this.#now(), id, piece.length);
           } else {
             gathered.add(piece);
@@ -652,6 +649,7 @@ async function keep(store: BlobStore, digest: string, bytes: Uint8Array): Promis
   const there = await store.open(digest);
   if (there) return there.close?.();
   const sink = await store.sink(digest, bytes.length);
+  if (!sink) return;
   await sink.truncate(0);
   await sink.write(0, bytes);
   await sink.commit();

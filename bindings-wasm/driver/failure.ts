@@ -1,25 +1,27 @@
 /** From what JavaScript throws to what core calls it. */
 
-import type { Backend } from "./backend.js";
+import type { ClientBackend } from "./backend.js";
 import { CancelledError, WharfieError } from "./errors.js";
 import type { ErrorFacts } from "./types.js";
 
 /** The error of an aborted signal. */
-export function cancelled(backend: Backend, signal: AbortSignal | undefined): CancelledError {
+export function cancelled(backend: ClientBackend, signal: AbortSignal | undefined): CancelledError {
   const facts = JSON.parse(backend.cancelled()) as ErrorFacts;
   return new CancelledError(facts, { cause: signal?.reason as unknown });
 }
 
 /** Fails if the signal is aborted. */
-export function check(backend: Backend, signal: AbortSignal | undefined): void {
+export function check(backend: ClientBackend, signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw cancelled(backend, signal);
 }
 
 /** What went wrong with a file or a store of ours, as core's error. */
-export function localError(backend: Backend, operation: string, error: unknown): WharfieError {
+export function localError(backend: ClientBackend, operation: string, error: unknown): WharfieError {
   if (error instanceof WharfieError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return WharfieError.of(JSON.parse(backend.ioError(operation, reason)) as ErrorFacts, { cause: error });
+  const { failure, needed, detail } = sinkFailure(error);
+  return WharfieError.of(JSON.parse(backend.localError(failure, operation, needed, detail)) as ErrorFacts, {
+    cause: error,
+  });
 }
 
 /** What a sink's failure is (`client::SinkFailure`). */

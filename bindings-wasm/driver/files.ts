@@ -1,6 +1,6 @@
 /** Blobs in files, and local files as sources: Node. */
 
-import { constants, type FileHandle, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -22,6 +22,31 @@ async function writeAt(file: FileHandle, offset: number, bytes: Uint8Array): Pro
   for (let at = 0; at < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, at, bytes.length - at, offset + at);
     at += bytesWritten;
+  }
+}
+
+/** Takes a lock, which is a file with the number of the process that holds it; one that a dead process left is taken over. */
+async function acquire(lock: string): Promise<boolean> {
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      await writeFile(lock, String(process.pid), { flag: "wx" });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = Number(await readFile(lock, "utf8").catch(() => ""));
+    if (holder > 0 && isAlive(holder)) return false;
+    await rm(lock, { force: true });
+  }
+  return false;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
@@ -105,8 +130,17 @@ export class FileBlobs implements BlobStore {
   async sink(digest: string): Promise<Sink> {
     const path = this.#path(digest);
     await mkdir(join(path, ".."), { recursive: true });
-    const partial = `${path}.partial`;
-    const file = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644);
+    const lock = `${path}.lock`;
+    const isOurs = await acquire(lock);
+    // Who comes second fetches it too, into a file of his own: both end under one name.
+    const partial = isOurs ? `${path}.partial` : `${path}.${process.pid}-${this.#spools++}.partial`;
+    const over = async (): Promise<void> => {
+      if (isOurs) await rm(lock, { force: true });
+    };
+    const file = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644).catch(async (error: unknown) => {
+      await over();
+      throw error;
+    });
     const { size } = await file.stat();
     return {
       have: size,
@@ -117,8 +151,14 @@ export class FileBlobs implements BlobStore {
       commit: async () => {
         await file.close();
         await rename(partial, path);
+        await over();
       },
-      release: () => file.close(),
+      release: async () => {
+        await file.close();
+        // Nobody would look for it under that name.
+        if (!isOurs) await rm(partial, { force: true });
+        await over();
+      },
     };
   }
 

@@ -33,7 +33,8 @@ export function setYard(here: Yard): void {
   yard = here;
 }
 
-function theYard(): Yard {
+/** Who opens images here. @internal */
+export function theYard(): Yard {
   if (!yard) throw new TypeError("import wharfie from its package, not from one of its parts");
   return yard;
 }

@@ -189,7 +189,8 @@ function describe(
   if (!manifest) throw new TypeError("a pull without its manifest");
   const index = image && image.manifest.digest !== top.digest ? topBytes : undefined;
   const config = image?.config && document(image.config.digest);
-  const text = backend.describe(name, JSON.stringify(top), manifest, config, index);
+  const { mediaType, digest, size } = top;
+  const text = backend.describe(name, JSON.stringify({ mediaType, digest, size }), manifest, config, index);
   const description = JSON.parse(text) as Description;
   return {
     description,
@@ -226,7 +227,8 @@ abstract class Layered implements Engine {
       const diffId = diffIds[index];
       return { ...descriptor, verified, ...(diffId === undefined ? {} : { diffId }) };
     });
-    this.#view = backend.layers(layers, facts.config, (index, work) => this.bytes(index, work));
+    const hasDiffIds = facts.description.layers.some((layer) => layer.diffId !== undefined);
+    this.#view = backend.layers(layers, hasDiffIds, (index, work) => this.bytes(index, work));
     if (this.#view.unpack) this.unpack = (directory, work) => this.#view.unpack?.(directory, work) ?? Promise.resolve();
   }
 

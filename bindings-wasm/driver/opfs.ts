@@ -127,8 +127,14 @@ export class OpfsBlobs implements BlobStore {
   }
 
   async sink(digest: string): Promise<Sink> {
-    const name = fileName(digest);
-    const handle = await this.#handle(this.#partial, name);
+    const final = fileName(digest);
+    let name = final;
+    const handle = await this.#handle(this.#partial, name).catch((error: unknown) => {
+      // Another tab writes it: this one fetches it too, into a file of its own.
+      if ((error as Error).name !== "NoModificationAllowedError") throw error;
+      name = `${final}-${Math.random().toString(36).slice(2)}`;
+      return this.#handle(this.#partial, name);
+    });
     return {
       have: handle.getSize(),
       truncate: async (size) => {
@@ -141,9 +147,12 @@ export class OpfsBlobs implements BlobStore {
         this.#shut(handle);
         const file = (await this.#partial.getFileHandle(name)) as AccessibleFile;
         if (!file.move) throw new TypeError("this browser cannot rename files in OPFS");
-        await file.move(this.#blobs, name);
+        await file.move(this.#blobs, final);
       },
-      release: async () => this.#shut(handle),
+      release: async () => {
+        this.#shut(handle);
+        if (name !== final) await this.#partial.removeEntry(name).catch(() => undefined);
+      },
     };
   }
 

@@ -55,7 +55,7 @@ async function work(what, act) {
       },
       onEvent: (event) => {
         if (event.event === "warning") note(event.warning.message ?? event.warning.kind);
-        if (event.event === "retrying") note(`${event.reason.message}: trying again in ${event.delay.toFixed(1)} s`);
+        if (event.event === "retrying") note(`${event.reason.message}: trying again in ${event.delay.toFixed(1)} s`, "retry");
       },
     });
   } catch (error) {
@@ -64,6 +64,7 @@ async function work(what, act) {
   } finally {
     if (mine === underWay) {
       underWay = undefined;
+      forget((line) => line.classList.contains("retry"));
       byId("work").hidden = true;
       document.title = image ? `${image.reference} · Wharfie inspector` : "Wharfie inspector";
       refresh();
@@ -110,17 +111,26 @@ function showTrouble(error) {
   }
 }
 
-/** @param {string} text */
-function note(text) {
+/** @param {string} text @param {"warning" | "retry" | "good"} [kind] */
+function note(text, kind = "warning") {
   const notes = byId("notes");
+  if ([...notes.children].some((line) => line.textContent === text)) return;
+  const line = make("div", { class: kind, text });
+  notes.append(line);
   notes.hidden = false;
-  if (![...notes.children].some((line) => line.textContent === text)) notes.append(make("div", { text }));
+  if (kind === "good") setTimeout(() => forget((known) => known === line), 6000);
+}
+
+/** @param {(line: Element) => boolean} which */
+function forget(which) {
+  const notes = byId("notes");
+  for (const line of [...notes.children]) if (which(line)) line.remove();
+  notes.hidden = notes.children.length === 0;
 }
 
 /** @param {any} source @param {string} name @param {string} [platform] */
 async function open(source, name, platform = byId("platform").value.trim()) {
-  byId("notes").replaceChildren();
-  byId("notes").hidden = true;
+  forget(() => true);
   opened = { source, name };
   worker ??= new ImageWorker();
   const own = worker;
@@ -184,7 +194,7 @@ async function save(name, stream) {
   const done = await work(`Saving ${name}`, ({ signal, onProgress }) =>
     download((options) => stream({ ...options, onProgress }), name, { signal }),
   );
-  if (done) note(`${name}: saved, every digest on the way verified`);
+  if (done) note(`${name}: saved, every digest on the way verified`, "good");
 }
 
 /** @param {string} view */

@@ -59,7 +59,7 @@ async function keep(stream, name, signal) {
     folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("downloads", { create: true });
   } catch {
     // No storage (a private window of some browsers): memory is all there is.
-    const file = await new Response(stream).blob();
+    const file = new Blob([await new Response(stream).blob()], { type: "application/octet-stream" });
     return { file, drop: () => {} };
   }
   const own = `${crypto.randomUUID()}-${name}`;
@@ -67,7 +67,8 @@ async function keep(stream, name, signal) {
   const drop = () => void folder.removeEntry(own).catch(() => {});
   try {
     await stream.pipeTo(await handle.createWritable(), { signal });
-    return { file: await handle.getFile(), drop };
+    // Of no kind: else the browser adds an ending to the name. The bytes stay where they are.
+    return { file: new Blob([await handle.getFile()], { type: "application/octet-stream" }), drop };
   } catch (error) {
     drop();
     throw error;

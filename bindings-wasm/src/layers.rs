@@ -64,15 +64,19 @@ impl Stack {
     /// `layers`: descriptors as JSON, each with `verified`. `diff_ids`: a JSON array, where the config has any.
     #[wasm_bindgen(constructor)]
     pub fn new(layers: &str, diff_ids: Option<String>) -> Outcome<Stack> {
-        let said: Vec<Value> =
-            serde_json::from_str(layers).map_err(|error| unreadable(error.to_string()))?;
+        let said: Vec<Value> = serde_json::from_str(layers).map_err(|error| unreadable(error.to_string()))?;
         let layers = said.iter().map(layer).collect::<Outcome<Vec<Layer>>>()?;
         let diff_ids = match diff_ids {
             None => None,
             Some(text) => {
                 let said: Vec<String> =
                     serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-                Some(said.iter().map(|id| id.parse()).collect::<Result<Vec<Digest>, Error>>().map_err(thrown)?)
+                Some(
+                    said.iter()
+                        .map(|id| id.parse())
+                        .collect::<Result<Vec<Digest>, Error>>()
+                        .map_err(thrown)?,
+                )
             }
         };
         let stack = stack::Stack::new(layers, diff_ids.as_deref(), Config::default()).map_err(thrown)?;
@@ -132,7 +136,7 @@ impl Stack {
     pub fn find(&mut self, path: &str) -> Outcome<Option<usize>> {
         match self.stack.find(path.as_bytes()).map_err(thrown)? {
             Answer::Need { layer, .. } => Ok(Some(layer)),
-            Answer::Found(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -143,7 +147,7 @@ impl Stack {
                 let content = self.stack.read_found(&found).map_err(thrown)?;
                 Ok(Content { content, need: Need::default(), room: vec![0; ROOM] })
             }
-            Answer::Need { .. } => Err(unreadable("the file's layer is not known yet")),
+            _ => Err(unreadable("the file's layer is not known yet")),
         }
     }
 

@@ -39,6 +39,7 @@ pub mod reference;
 pub mod registries;
 pub mod size;
 pub mod source;
+pub mod stack;
 pub mod tar;
 pub mod time;
 pub mod wire;

@@ -24,7 +24,17 @@ pub struct Options<'a> {
     pub proxy: Option<&'a str>,
     /// Ask for the tokens of [`crate::token::TokenServer`].
     pub tokens: Option<TokenAuth>,
+    /// Allow pages of other origins (CORS) to pull.
+    pub origins: bool,
 }
+
+/// What a registry says to pages of other origins, below `http`.
+const ORIGINS: &str = "  headers:
+    Access-Control-Allow-Origin: ['*']
+    Access-Control-Allow-Methods: ['HEAD', 'GET', 'OPTIONS']
+    Access-Control-Allow-Headers: ['Authorization', 'Accept', 'Range']
+    Access-Control-Expose-Headers: ['Docker-Content-Digest', 'WWW-Authenticate', 'Link', 'Content-Range']
+";
 
 /// Where tokens come from: `auth.token` of the registry's configuration.
 #[derive(Debug, Clone)]
@@ -98,6 +108,9 @@ impl Registry {
                 certificate.display(),
                 key.display()
             ));
+        }
+        if options.origins {
+            config.push_str(ORIGINS);
         }
         if let Some(remote) = options.proxy {
             config.push_str(&format!("proxy: {{remoteurl: \"{remote}\"}}\n"));

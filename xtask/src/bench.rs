@@ -4,6 +4,7 @@
 mod copy;
 mod disk;
 mod floor;
+mod hosts;
 mod jobs;
 mod layers;
 mod meter;
@@ -25,11 +26,12 @@ const ROUNDS: usize = 7;
 const MEGABYTE: f64 = 1e6;
 
 const USAGE: &str = "\
-usage: cargo xtask bench layers|pull|copy|floor [OPTION…]
+usage: cargo xtask bench layers|pull|copy|hosts|floor [OPTION…]
 
   layers  export, unpack, cat and ls of one image, by Wharfie and by its peers
   pull    wharfie pull, skopeo copy and crane pull from one loopback registry
   copy    registry to layout, layout to registry, registry to registry, layout to docker-archive: wharfie, skopeo, crane
+  hosts   pull and flatten in Python, Node and a browser, and by what people use there today
   floor   hashing, inflating and writing the same layers with the best primitives
 
   --image IMAGE   debian, large or large-zstd (fixtures, made when missing), or DIR:TAG, an OCI layout on disk
@@ -70,8 +72,9 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
     };
     let known = ["--image", "--rounds", "--dir", "--job", "--peers", "--fs", "--binary", "--top", "--bottom"];
     let wrong = options.chunks(2).find(|pair| pair.len() != 2 || !known.contains(&pair[0]));
-    if let Some(wrong) =
-        wrong.map(|pair| pair[0]).or((!["layers", "pull", "copy", "floor"].contains(what)).then_some(what))
+    if let Some(wrong) = wrong
+        .map(|pair| pair[0])
+        .or((!["layers", "pull", "copy", "hosts", "floor"].contains(what)).then_some(what))
     {
         eprintln!("not understood: {wrong}\n");
         eprint!("{USAGE}");
@@ -137,6 +140,11 @@ pub(crate) fn run(words: &[&str]) -> ExitCode {
             } else {
                 ExitCode::FAILURE
             }
+        }
+        "hosts" => {
+            let folder = option("--dir").map_or_else(tools::fixtures, PathBuf::from);
+            let name = format!("{}:{}", image.layout.display(), image.tag);
+            if hosts::run(&name, &folder, rounds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         _ => {
             floor(&image, &option("--dir").map_or_else(tools::fixtures, PathBuf::from), rounds);

@@ -1,6 +1,8 @@
 //! The chores of Wharfie: `cargo xtask`.
 
 mod bench;
+mod hosts;
+mod js;
 mod test;
 mod wasm;
 
@@ -20,7 +22,8 @@ chores:
   fixtures [large]       makes the image that tests use, under target/fixtures; `large`: the one of benchmarks
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
-  bench layers|pull|copy|floor
+  build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
+  bench layers|pull|copy|hosts|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
 ";
@@ -38,6 +41,13 @@ fn main() -> ExitCode {
             Some(vec![large.gzip, large.zstd])
         }),
         ["sample"] => sample(),
+        ["build-wasm"] => match js::build() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        },
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use testbed::tools;
 
-use crate::wasm;
+use crate::{js, wasm};
 
 /// Debian's packages that the real-world tests use, and the compiler that libFuzzer is built with.
 const PACKAGES: &[&str] = &[
@@ -32,6 +32,7 @@ const PACKAGES: &[&str] = &[
     "exfat-fuse",
     "ntfs-3g",
     "g++",
+    "chromium",
 ];
 
 /// A program of each, to see what is missing before asking apt.
@@ -54,6 +55,7 @@ const PROGRAMS: &[&str] = &[
     "mount.exfat-fuse",
     "lowntfs-3g",
     "c++",
+    "chromium",
 ];
 
 const THUMB: &str = "thumbv7em-none-eabihf";
@@ -84,6 +86,12 @@ const STEPS: &[Step] = &[
     Step { name: "fixtures", does: "the Debian image", run: fixtures },
     Step { name: "world", does: "the command line against real registries and a faulty network", run: world },
     Step { name: "python", does: "Python's wheel, tested where it is installed", run: python::run },
+    Step {
+        name: "wasm-package",
+        does: "npm's wharfie-wasm, packed and installed: the suite in Node",
+        run: wasm_package,
+    },
+    Step { name: "browser", does: "the same suite in Chromium, and the inspector page", run: browser },
     Step { name: "fuzz", does: "the fuzz targets over their seeds and changes of them", run: fuzz },
 ];
 
@@ -369,6 +377,46 @@ fn world(run: &mut Run) -> Outcome {
         tests(run, &mut cargo(&["test", "-p", "testbed", "--tests"])),
         tests(run, &mut cargo(&["test", "-p", "wharfie", "--test", "*"])),
     ])
+}
+
+/// Tests that were counted elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+}
+
+fn counted(run: &mut Run, outcome: Result<Counted, String>) -> Outcome {
+    match outcome {
+        Ok(counted) => {
+            run.passed += counted.passed;
+            run.failed += counted.failed;
+            if counted.failed == 0 { Done } else { Failed(format!("{} tests", counted.failed)) }
+        }
+        Err(why) => Failed(why),
+    }
+}
+
+fn wasm_package(run: &mut Run) -> Outcome {
+    if let Some(why) = js::missing(&["node", "npm"]) {
+        return Skipped(why);
+    }
+    if !has_target(WASM) {
+        return Skipped(format!("the target {WASM} is not installed"));
+    }
+    let outcome = js::in_node(&run.skips);
+    counted(run, outcome)
+}
+
+fn browser(run: &mut Run) -> Outcome {
+    if let Some(why) = js::missing(&["node", "npm", "chromium"]) {
+        return Skipped(why);
+    }
+    if !has_target(WASM) {
+        return Skipped(format!("the target {WASM} is not installed"));
+    }
+    let outcome = js::in_browser(&run.skips);
+    counted(run, outcome)
 }
 
 /// What `cargo fuzz` sets besides the sanitizers, which need nightly: libFuzzer's coverage works on stable.

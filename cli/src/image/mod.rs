@@ -12,6 +12,7 @@ mod documents;
 mod intake;
 mod layer;
 mod reading;
+pub mod spoken;
 mod stream;
 
 use std::fs::File;

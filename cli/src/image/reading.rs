@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::digest::Verifier;
+use wharfie_core::error::{Error, ErrorKind, Place, Result};
 use wharfie_core::merge::Options;
 
 use super::Image;
 use super::stream::Stream;
+use crate::codec::NativeHashes;
 use crate::drive::Cancel;
 use crate::export::{self, ExportOptions, Sink, export};
 use crate::layers::pass::{Flow, Pass, Reader};
@@ -116,6 +118,29 @@ impl Image {
             let pass = Pass { image: &layers, limits: &limits, cancel, progress: &() };
             let mut hand = |bytes: &[u8]| output(bytes);
             pass.one(layer, &mut Hand(&mut hand)).map(drop).map_err(|error| image.failed(error))
+        })
+    }
+
+    /// The blob of one layer as it is; that its digest holds is known at its end. The layer has to be here. Dropping the
+    /// stream stops it.
+    ///
+    /// # Errors
+    /// As [`Image::layer`].
+    pub fn layer_blob(&self, layer: usize) -> Result<Stream> {
+        let found = self.layers()?.layers.into_iter().nth(layer);
+        let LocalLayer { descriptor, blob, .. } = found.ok_or_else(|| {
+            Error::from(ErrorKind::InvalidOption { reason: format!("there is no layer {layer}") })
+        })?;
+        let image = self.clone();
+        Stream::of(Cancel::new(), move |cancel, output| {
+            let size = (descriptor.size > 0).then_some(descriptor.size);
+            let mut verifier = Verifier::new(&NativeHashes, descriptor.digest, size);
+            let read = blob.read_pieces("reading a layer", cancel, &mut |piece| {
+                verifier.update(piece)?;
+                output(piece)
+            });
+            let place = Place { layer: Some(layer), blob: Some(descriptor.digest), ..Place::default() };
+            read.and_then(|()| verifier.finish().map(drop)).map_err(|error| image.failed(error.at(place)))
         })
     }
 

@@ -448,7 +448,8 @@ impl Client {
         }
         let registry = exchange.registry.clone();
         let is_at_target = exchange.trail.is_empty() && matches!(exchange.target, Target::Registry(_));
-        let may_be_plain = !matches!(failure, Some(Failure::Forbidden | Failure::Dns));
+        // A certificate says that TLS is spoken: plain http is not what is missing.
+        let may_be_plain = !matches!(failure, Some(Failure::Forbidden | Failure::Dns | Failure::Certificate));
         if is_before_head
             && is_at_target
             && may_be_plain

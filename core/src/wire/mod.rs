@@ -106,6 +106,11 @@ fn pulled(pulled: &crate::client::Pulled) -> Value {
         .into()
 }
 
+/// What a pull or a walk came to, as the event `finished` says it.
+pub fn pulled_json(found: &crate::client::Pulled) -> alloc::string::String {
+    alloc::string::ToString::to_string(&pulled(found))
+}
+
 /// Options that a host gave. Unknown ones are refused: a misspelt option that does nothing is worse.
 fn options<'o, T: serde::Deserialize<'o>>(text: &'o str) -> Result<T> {
     let text = if text.trim().is_empty() { "{}" } else { text };

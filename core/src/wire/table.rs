@@ -11,9 +11,11 @@ pub const ROW_BYTES: usize = 64;
 const HEAD: usize = 16;
 /// The cursor behind the last row.
 const END: u32 = u32::MAX;
+/// Paths that one table looks at: a pattern that matches little must not make one call walk through everything.
+const LOOKED_AT: usize = 65_536;
 
 /// Rows of a tree in canonical order, from a cursor on (0 at first), `most` of them at most; only those that match
-/// `pattern`, if there is one. All numbers are little-endian:
+/// `pattern`, if there is one. There may be none, and more behind the cursor. All numbers are little-endian:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -46,8 +48,8 @@ pub fn table(tree: &Tree, from: u32, most: usize, pattern: Option<&Pattern>) -> 
     let mut next = END;
     let mut count = 0_u32;
     let start = tree.node(NodeId(from));
-    for node in core::iter::successors(start, |node| node.after()) {
-        if count as usize >= most {
+    for (looked, node) in core::iter::successors(start, |node| node.after()).enumerate() {
+        if count as usize >= most || looked >= LOOKED_AT {
             next = node.id().0;
             break;
         }

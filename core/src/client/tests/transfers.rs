@@ -573,3 +573,24 @@ fn a_page_that_is_not_told_why_says_what_it_may_be() {
     };
     assert!(error.hint().unwrap().contains("CORS"));
 }
+
+#[test]
+fn a_certificate_that_is_not_taken_is_no_reason_to_speak_plain_http() {
+    let mut config = Config::default();
+    config.default_registry.transport = crate::client::Transport::Insecure;
+    let mut client = Client::new(config);
+    client.pull(Millis(0), &reference(ONE), PullOptions::default());
+    loop {
+        match client.poll_output() {
+            Output::Start { id, request } => {
+                assert!(request.url.is_https());
+                client.handle_failure(Millis(0), id, Failure::Certificate, "self-signed").unwrap();
+            }
+            Output::Event(Event::Finished(_, result)) => {
+                break assert_eq!(result.unwrap_err().code(), "untrusted_certificate");
+            }
+            Output::Wait(_) => panic!("it is final"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,349 @@
+/** The merged view of layers where core's planner has no threads: drives `core::stack`. */
+
+import type { Backend, LayerBytes, LayerSource, LayersView } from "./backend.js";
+import type { ByteSource } from "./blobs.js";
+import type { LayerState } from "./engine.js";
+import { WharfieError } from "./errors.js";
+import { check, localError } from "./failure.js";
+import type { Machine, Reader, Stack } from "./glue.js";
+import type { ExportOptions, Verified, WorkOptions } from "./types.js";
+
+const DONE = -1;
+const WORKING = -2;
+/** What core takes at once. */
+const PIECE = 256 << 10;
+/** What is read from a blob at once. */
+const READ = 1 << 20;
+/** Milliseconds after which others on this thread get their turn. */
+const TURN = 8;
+const PROGRESS_EVERY = 50;
+
+/** Lets whatever else there is on this thread go first. */
+const turn: () => Promise<void> = ((): (() => Promise<void>) => {
+  const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => unknown };
+  if (setImmediate) return () => new Promise((resolve) => void setImmediate(resolve));
+  // A timer of a browser waits four milliseconds, a message does not.
+  const channel = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  channel.port1.onmessage = () => waiting.shift()?.();
+  return () =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      channel.port2.postMessage(undefined);
+    });
+})();
+
+/** A blob that is read forwards as a rule: the next part is on its way while this one is worked on. */
+class Ahead {
+  readonly #source: ByteSource;
+  #at = 0;
+  #bytes = new Uint8Array(0);
+  #next: { at: number; bytes: Promise<Uint8Array> } | undefined;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    if (offset < this.#at || offset >= this.#at + this.#bytes.length) {
+      const next = this.#next?.at === offset ? this.#next.bytes : this.#source.read(offset, Math.min(READ, length));
+      this.#next = undefined;
+      this.#bytes = (await next) as Uint8Array<ArrayBuffer>;
+      this.#at = offset;
+      const after = offset + this.#bytes.length;
+      if (length > this.#bytes.length && this.#bytes.length > 0) {
+        const bytes = this.#source.read(after, Math.min(READ, offset + length - after));
+        // Who never asks for it never hears of it.
+        bytes.catch(() => undefined);
+        this.#next = { at: after, bytes };
+      }
+    }
+    return this.#bytes.subarray(offset - this.#at, offset - this.#at + Math.min(PIECE, length));
+  }
+}
+
+/** Layers that are read, merged and exported on this thread, a piece at a time. */
+export class MergedLayers implements LayersView {
+  readonly #backend: Backend;
+  readonly #stack: Stack;
+  readonly #layers: readonly LayerSource[];
+  readonly #bytes: LayerBytes;
+  readonly #wrap: <T extends object>(raw: T) => T;
+  readonly #sources: (Promise<ByteSource> | undefined)[];
+  readonly #failed = new Map<number, string>();
+  readonly #streams = new Set<() => void>();
+  /** Who goes on with the stack waits for whoever does. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #known = false;
+  #closed = false;
+
+  constructor(
+    backend: Backend,
+    stack: Stack,
+    layers: readonly LayerSource[],
+    bytes: LayerBytes,
+    wrap: <T extends object>(raw: T) => T,
+  ) {
+    this.#backend = backend;
+    this.#stack = stack;
+    this.#layers = layers;
+    this.#bytes = bytes;
+    this.#wrap = wrap;
+    this.#sources = layers.map(() => undefined);
+  }
+
+  states(): Omit<LayerState, "here">[] {
+    return this.#layers.map((layer, index) => {
+      if (!this.#closed && this.#stack.known(index)) {
+        const diffId: Verified = layer.diffId === undefined ? "unknown" : "verified";
+        return { digest: "verified", diffId };
+      }
+      const code = this.#failed.get(index);
+      if (code === "diff_id_mismatch") return { digest: "verified", diffId: "failed" };
+      if (code === "digest_mismatch" || code === "size_mismatch") return { digest: "failed", diffId: "unknown" };
+      return { digest: "unknown", diffId: "unknown" };
+    });
+  }
+
+  async table(cursor: number, most: number, pattern: string | undefined, work: WorkOptions): Promise<Uint8Array> {
+    await this.#index(undefined, work);
+    return this.#stack.table(cursor, most, pattern);
+  }
+
+  async content(path: string, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+    const reader = await this.#alone(work, async () => {
+      for (;;) {
+        const needed = this.#stack.find(path);
+        if (needed === undefined) return this.#wrap(this.#stack.read(path));
+        await this.#drive(needed, work);
+      }
+    });
+    return this.#stream(reader, work);
+  }
+
+  async exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
+    await this.#index(undefined, options);
+    const { format = "tar" } = options;
+    const reader = this.#wrap(this.#stack.export(format));
+    return this.#stream(reader, options, format === "tar" ? reader.tarBytes() : undefined);
+  }
+
+  async layer(index: number, decoded: boolean, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+    await this.#index(index, work);
+    const source = await this.#source(index, work);
+    const ahead = new Ahead(source);
+    const codec = decoded ? this.#backend.unpack() : undefined;
+    let offset = 0;
+    let input: Uint8Array = new Uint8Array(0);
+    let over = false;
+    return this.#chunks(
+      work,
+      async () => {
+        while (!over) {
+          if (input.length === 0 && offset < source.size) {
+            input = await this.#guarded(ahead.read(offset, source.size - offset));
+            offset += input.length;
+          }
+          const last = offset >= source.size;
+          if (!codec) {
+            const chunk = input.slice();
+            input = new Uint8Array(0);
+            over = last;
+            if (chunk.length > 0) return chunk;
+            continue;
+          }
+          const step = codec.process(input, last);
+          input = input.subarray(step.read);
+          over = step.done || (last && input.length === 0 && step.read === 0 && step.output.length === 0);
+          if (step.output.length > 0) return step.output;
+        }
+        return undefined;
+      },
+      () => codec?.free(),
+      undefined,
+    );
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const end of [...this.#streams]) end();
+    await this.#turn;
+    this.#stack.free();
+  }
+
+  #open(): void {
+    if (this.#closed) throw new TypeError("the image is closed");
+  }
+
+  /** One at a time. */
+  #alone<T>(work: WorkOptions, task: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    const mine = (async () => {
+      await before;
+      this.#open();
+      check(this.#backend, work.signal);
+      return task();
+    })();
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** Reads one layer, or all of them. */
+  async #index(layer: number | undefined, work: WorkOptions): Promise<void> {
+    this.#open();
+    if (this.#known || (layer !== undefined && this.#stack.known(layer))) return;
+    await this.#alone(work, () => this.#drive(layer, work));
+    if (layer === undefined) this.#known = true;
+  }
+
+  async #drive(layer: number | undefined, work: WorkOptions): Promise<void> {
+    const aheads = new Map<number, Ahead>();
+    const total = this.#layers.reduce((sum, { size }, at) => sum + (layer === undefined || layer === at ? size : 0), 0);
+    const positions = new Map<number, number>();
+    let told = -Infinity;
+    let began = performance.now();
+    this.#stack.want(layer);
+    try {
+      for (;;) {
+        this.#open();
+        check(this.#backend, work.signal);
+        const now = performance.now();
+        if (now - began > TURN) {
+          await turn();
+          began = performance.now();
+          continue;
+        }
+        const step = this.#stack.step();
+        if (step === DONE) return;
+        if (step === WORKING) continue;
+        const { source } = this.#stack;
+        if (this.#sources[source] === undefined) {
+          const { size } = await this.#source(source, work);
+          this.#stack.have(source, size, this.#layers[source]?.verified ?? false);
+          continue;
+        }
+        const { offset, len } = this.#stack;
+        let ahead = aheads.get(source);
+        if (!ahead) {
+          ahead = new Ahead(await this.#source(source, work));
+          aheads.set(source, ahead);
+        }
+        await this.#feed(this.#stack, ahead, source, offset, len);
+        positions.set(source, offset);
+        if (work.onProgress && now - told > PROGRESS_EVERY) {
+          told = now;
+          work.onProgress({ phase: "read", done: [...positions.values()].reduce((sum, one) => sum + one, 0), total });
+        }
+      }
+    } catch (error) {
+      if (error instanceof WharfieError && error.place.layer !== undefined) {
+        this.#failed.set(error.place.layer, error.code);
+      }
+      throw error;
+    }
+  }
+
+  async #feed(machine: Machine, ahead: Ahead, source: number, offset: number, len: number): Promise<void> {
+    const bytes = await this.#guarded(ahead.read(offset, len));
+    this.#open();
+    machine.feed(source, offset, bytes);
+  }
+
+  #source(index: number, work: WorkOptions): Promise<ByteSource> {
+    let source = this.#sources[index];
+    if (!source) {
+      source = this.#bytes(index, work);
+      this.#sources[index] = source;
+      source.catch(() => (this.#sources[index] = undefined));
+    }
+    return source;
+  }
+
+  async #guarded<T>(reading: Promise<T>): Promise<T> {
+    try {
+      return await reading;
+    } catch (error) {
+      throw localError(this.#backend, "reading", error);
+    }
+  }
+
+  #stream(reader: Reader, work: WorkOptions, total?: number): ReadableStream<Uint8Array> {
+    const aheads = new Map<number, Ahead>();
+    let began = performance.now();
+    return this.#chunks(
+      work,
+      async () => {
+        for (;;) {
+          if (performance.now() - began > TURN) {
+            await turn();
+            this.#open();
+            check(this.#backend, work.signal);
+            began = performance.now();
+          }
+          const step = reader.step();
+          if (step > 0) return reader.take(step);
+          if (step === DONE) return undefined;
+          if (step === WORKING) continue;
+          const { source, offset, len } = reader;
+          let ahead = aheads.get(source);
+          if (!ahead) {
+            ahead = new Ahead(await this.#source(source, work));
+            aheads.set(source, ahead);
+          }
+          await this.#feed(reader, ahead, source, offset, len);
+        }
+      },
+      () => reader.free(),
+      total,
+    );
+  }
+
+  /** A stream of what `next` gives, until it gives nothing. */
+  #chunks(
+    work: WorkOptions,
+    next: () => Promise<Uint8Array | undefined>,
+    end: () => void,
+    total: number | undefined,
+  ): ReadableStream<Uint8Array> {
+    let done = 0;
+    let told = -Infinity;
+    let over = false;
+    const finish = (): void => {
+      if (over) return;
+      over = true;
+      this.#streams.delete(finish);
+      end();
+    };
+    this.#streams.add(finish);
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          try {
+            this.#open();
+            check(this.#backend, work.signal);
+            const chunk = await next();
+            this.#open();
+            if (chunk === undefined) {
+              finish();
+              controller.close();
+              return;
+            }
+            done += chunk.length;
+            controller.enqueue(chunk);
+            const now = performance.now();
+            if (work.onProgress && now - told > PROGRESS_EVERY) {
+              told = now;
+              work.onProgress(total === undefined ? { phase: "write", done } : { phase: "write", done, total });
+            }
+          } catch (error) {
+            finish();
+            throw error;
+          }
+        },
+        cancel: finish,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+}

@@ -1,0 +1,8 @@
+import "./corpus.mjs";
+import "./archives.mjs";
+import "./registry.mjs";
+import "./node.mjs";
+import "./browser.mjs";
+import "./large.mjs";
+
+export { cases } from "../check.mjs";

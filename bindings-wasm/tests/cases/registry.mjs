@@ -1,0 +1,139 @@
+// Images on registries: one that is right, and one that misbehaves.
+
+import { all, equal, failure, ok, sha256, test } from "../check.mjs";
+
+const quick = { retries: 2, platform: "linux/amd64", store: "memory" };
+
+/** Pulls everything of a repository of the misbehaving registry. */
+async function pull(host, repository, options = {}) {
+  const image = await host.wharfie.Image.open(`${host.server.open}/${repository}:1`, { ...quick, ...options });
+  try {
+    await image.pull(options);
+    return (await all(image.export(options))).length;
+  } finally {
+    await image.close();
+  }
+}
+
+test("a pull, with progress", async (host) => {
+  const seen = [];
+  const events = [];
+  const image = await host.wharfie.Image.open(`${host.server.open}/good:1`, {
+    ...quick,
+    onProgress: (progress) => seen.push(progress),
+    onEvent: ({ event }) => events.push(event),
+  });
+  ok(image.isRemote && image.reference === `${host.server.open}/good:1`, image.reference);
+  equal((await image.verified()).layers.map(({ here }) => here), [false, false]);
+  await image.pull({ onProgress: (progress) => seen.push(progress) });
+  equal(await image.readFile("/etc/hello", "utf8"), "hello\n");
+  equal((await image.verified()).layers.map(({ here }) => here), [true, true]);
+  const tree = await image.tree();
+  equal(tree.search("noise").map(({ path, layer }) => [path, layer]), [["/data/noise", 1]]);
+  ok(seen.some(({ phase }) => phase === "fetch") && seen.every(({ done, total = Infinity }) => done <= total), JSON.stringify(seen));
+  ok(events.includes("resolved") && events.includes("blob_verified"), events.join(" "));
+  await image.close();
+});
+
+test("tags, over several pages", async ({ wharfie, server }) => {
+  const tags = await wharfie.tags(`${server.open}/good`);
+  equal([tags.length, tags[0], tags.at(-1)], [25, "v0", "v24"]);
+});
+
+for (const repository of ["good", "redirect", "cut", "rangeless", "once", "flaky", "token", "expiring"]) {
+  test(`a registry that is ${repository} is pulled from all the same`, async (host) => {
+    ok((await pull(host, repository, { retries: 5 })) > 3 << 20);
+  });
+}
+
+const CODES = {
+  absent: "not_found",
+  missing: "not_found",
+  denied: "denied",
+  limited: "rate_limited",
+  failing: "server_error",
+  garbled: "invalid_document",
+  wrong: "digest_mismatch",
+  private: "unauthorized",
+};
+
+for (const [repository, code] of Object.entries(CODES)) {
+  test(`a registry that is ${repository}: ${code}`, async (host) => {
+    const error = await failure(pull(host, repository));
+    equal([error.code, error instanceof host.wharfie.ERRORS[code]], [code, true], error.message);
+  });
+}
+
+test("credentials, given or asked for", async (host) => {
+  // A browser does not show what is asked for unless the registry exposes it; this one does.
+  ok((await pull(host, "private", { credentials: { username: "user", password: "secret" } })) > 0);
+  const questions = [];
+  const credentials = async (question) => {
+    questions.push(question);
+    return { username: "user", password: "secret" };
+  };
+  ok((await pull(host, "private", { credentials })) > 0);
+  equal(questions.map(({ registry }) => registry), [host.server.open]);
+  const wrong = await failure(pull(host, "private", { credentials: { username: "user", password: "guessed" } }));
+  equal(wrong.code, "unauthorized");
+});
+
+test("a connection that nobody takes: connection_failed", async (host) => {
+  const error = await failure(host.wharfie.Image.open("127.0.0.1:9/none:1", { ...quick, retries: 0 }));
+  equal(error.code, "connection_failed");
+  ok(typeof error.facts.reason === "string" && error.hint, JSON.stringify(error));
+});
+
+test("cancelled in the middle of a blob", async (host) => {
+  const stop = new AbortController();
+  const began = performance.now();
+  const pulling = pull(host, "slow-cancelled", {
+    signal: stop.signal,
+    onProgress: ({ phase, done }) => phase === "fetch" && done > 0 && stop.abort(new Error("enough")),
+  });
+  const error = await failure(pulling);
+  equal([error.code, error.name, error.cause?.message], ["cancelled", "AbortError", "enough"]);
+  ok(performance.now() - began < 5000, "it took too long");
+  // The connection is let go.
+  for (let tries = 0; ; tries++) {
+    const log = await (await fetch(`http://${host.server.open}/log`)).json();
+    if (log.includes("closed slow-cancelled")) break;
+    ok(tries < 50, "the connection stays open");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+});
+
+test("cancelled before it begins, while a tar is written, while layers are read", async (host) => {
+  const { Image } = host.wharfie;
+  const stopped = AbortSignal.abort();
+  equal((await failure(Image.open(`${host.server.open}/good:1`, { ...quick, signal: stopped }))).code, "cancelled");
+  const image = await Image.open(`${host.server.open}/good:1`, quick);
+  equal((await failure(image.tree({ signal: stopped }))).code, "cancelled");
+  const stop = new AbortController();
+  const reader = image.export({ signal: stop.signal }).getReader();
+  ok((await reader.read()).value.length > 0);
+  stop.abort();
+  equal(
+    (await failure(
+      (async () => {
+        while (!(await reader.read()).done);
+      })(),
+    )).code,
+    "cancelled",
+  );
+  ok((await image.tree()).count > 2, "and it goes on");
+  await image.close();
+});
+
+test("a blob that does not fit under the cap is not fetched", async (host) => {
+  const error = await failure(pull(host, "good", { memory: 1 << 20 }));
+  equal(error.code, "no_space");
+});
+
+test("debian's registry: the sample is the same image and the same tar", async ({ wharfie, golden, registry }) => {
+  if (!registry) return;
+  const image = await wharfie.Image.open(`${registry}/sample:1`, { platform: "linux/amd64" });
+  equal(await sha256(await all(image.export())), golden.sample);
+  await image.close();
+  equal(await wharfie.tags(`${registry}/sample`), ["1"]);
+});

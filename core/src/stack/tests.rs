@@ -1,0 +1,1 @@
+//! What only the inside shows. The rules are tested by `core/tests/stack`.
