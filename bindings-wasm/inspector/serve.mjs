@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
-/** What the page needs of the package. */
-const PARTS = ["web.js", "worker.js", "wharfie.wasm"];
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".wasm": "application/wasm" };
 
+/** What the page needs of the package: all that is for browsers. */
+const parts = () => readdirSync(dist).filter((name) => /\.(js|wasm)$/.test(name) && name !== "node.js");
 /** The page's own files. */
 const own = () => readdirSync(here).filter((name) => /\.(html|js|css|svg)$/.test(name));
 
@@ -18,7 +18,7 @@ const own = () => readdirSync(here).filter((name) => /\.(html|js|css|svg)$/.test
 export function find(path) {
   const name = normalize(path === "/" ? "/index.html" : path).slice(1);
   const part = name.startsWith("wharfie/") ? name.slice("wharfie/".length) : undefined;
-  const file = part === undefined ? (own().includes(name) ? join(here, name) : undefined) : PARTS.includes(part) ? join(dist, part) : undefined;
+  const file = part === undefined ? (own().includes(name) ? join(here, name) : undefined) : parts().includes(part) ? join(dist, part) : undefined;
   return file && existsSync(file) && statSync(file).isFile() ? file : undefined;
 }
 
@@ -45,7 +45,7 @@ if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.ur
   } else {
     mkdirSync(join(folder, "wharfie"), { recursive: true });
     for (const name of own()) cpSync(join(here, name), join(folder, name));
-    for (const name of PARTS) cpSync(join(dist, name), join(folder, "wharfie", name));
+    for (const name of parts()) cpSync(join(dist, name), join(folder, "wharfie", name));
     console.log(resolve(folder));
   }
 }
