@@ -56,15 +56,15 @@ pub struct Decoder<'c> {
 impl<'c> Decoder<'c> {
     /// Of a blob that is `expected` to be in a format (see [`Format::of_media_type`]), by codecs of `codecs`.
     pub fn new(codecs: &'c dyn Codecs, expected: Option<Format>, limits: &Limits) -> Decoder<'c> {
-        Decoder::from(Lender::Lent(codecs), expected, limits)
+        Decoder::of(Lender::Lent(codecs), expected, limits)
     }
 
     /// The same by codecs that are shared: for who keeps the decoder beside other things.
     pub fn shared(codecs: Arc<dyn Codecs>, expected: Option<Format>, limits: &Limits) -> Decoder<'static> {
-        Decoder::from(Lender::Shared(codecs), expected, limits)
+        Decoder::of(Lender::Shared(codecs), expected, limits)
     }
 
-    fn from(codecs: Lender<'c>, expected: Option<Format>, limits: &Limits) -> Decoder<'c> {
+    fn of(codecs: Lender<'c>, expected: Option<Format>, limits: &Limits) -> Decoder<'c> {
         Decoder {
             codecs,
             limits: limits.clone(),

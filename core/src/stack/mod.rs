@@ -24,7 +24,8 @@
 //! 1. `feed` takes any number of bytes, at most [`PIECE`] at once, and answers how many it took. What it did not take is
 //!    asked for again. To feed none says that the blob ends there.
 //! 2. No call does more than a bounded piece of work: it takes [`PIECE`] bytes of a blob at most or decodes some [`WORK`] of
-//!    output, however much a blob is packed. So a host can cancel, or tell how far it is, between any two.
+//!    output, however much a blob is packed, or merges one layer. So a host can cancel, or tell how far it is, between any
+//!    two. Only [`Stack::export`] goes through all entries at once, to order them.
 //! 3. [`Step::Need`] says how far the blob is wanted at most. A host that fetches ranges can ask for that much at once, and
 //!    leave off where the next step wants something else. [`Stack`] takes the blobs of several layers side by side, in
 //!    whatever order bytes come; [`Export`] and [`Content`] take what they ask for.
@@ -32,7 +33,8 @@
 //!    second time, give out nothing whose sum is not what it was then. Those sums are CRC-32s of 64 KiB each: they find
 //!    blobs that have changed by accident, and not somebody who means to. So the second time a blob is to be read from
 //!    where the host keeps it, or from somebody it trusts.
-//! 5. Same input, same output, however the input is cut. After an error a machine gives the same error.
+//! 5. Same input, same output, however the input is cut; where several things are wrong within some 64 KiB of a layer, which
+//!    of them is told may hang on the cut. After an error a machine gives the same error.
 //! 6. Memory follows the number of entries, and for each 4 MiB of a layer some 12 KiB, which decoding can begin with; beside
 //!    that there are the decoders' windows and buffers below 1 MiB. Files of any size pass through.
 //!
@@ -112,8 +114,6 @@ mod intake;
 mod machine;
 mod reader;
 mod readers;
-#[cfg(test)]
-mod tests;
 
 pub use blob::Report;
 pub use config::{Config, Layer};

@@ -1,18 +1,18 @@
 //! The corpus of `testdata/stacks`, each case out of its blobs.
 
-use wharfie_core::codec::{Codec as _, Decoder, Format, Needs, SoftCodecs};
+use wharfie_core::MediaType;
+use wharfie_core::codec::Format;
 use wharfie_core::digest::Digest;
 use wharfie_core::error::{Error, Fact, Result};
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::{Node, Order};
 use wharfie_core::stack::{Config, Layer, Stack};
 use wharfie_core::tar::Kind;
-use wharfie_core::{Limits, MediaType};
 
 use super::corpus::{Case, Layer as CaseLayer, RawWarning, bytes, corpus};
 use super::driver::{Cut, config, layers};
 use super::model::chosen::by_core;
-use super::packs::{PACKS, pack};
+use super::packs::{PACKS, decoded, pack};
 use super::stack::{View, flatten, offsets, view_of_tree};
 
 #[test]
@@ -28,22 +28,6 @@ fn every_stack_of_the_corpus_comes_out_of_its_blobs() {
 struct Run {
     name: String,
     case: Case,
-}
-
-/// What a blob holds, if it can be decoded.
-pub(crate) fn decoded(blob: &[u8]) -> Option<Vec<u8>> {
-    let mut decoder = Decoder::new(&SoftCodecs, None, &Limits::default());
-    let (mut tar, mut buffer, mut rest) = (Vec::new(), vec![0; 64 << 10], blob);
-    loop {
-        let step =
-            if rest.is_empty() { decoder.finish(&mut buffer) } else { decoder.process(rest, &mut buffer) };
-        let step = step.ok()?;
-        tar.extend_from_slice(&buffer[..step.written]);
-        rest = &rest[step.read..];
-        if step.needs == Needs::Nothing {
-            return Some(tar);
-        }
-    }
 }
 
 impl Run {

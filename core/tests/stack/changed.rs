@@ -13,9 +13,9 @@ use super::verified::file;
 fn nothing_goes_out_that_is_not_what_was_verified() {
     let data = noise(300_000, 7);
     let plain = tar(&[file("first", b"1"), file("a", &data), file("b", &noise(100_000, 8))]);
-    let flat = flatten(&[plain.clone()], &Options::default(), 999).unwrap();
+    let flat = flatten(std::slice::from_ref(&plain), &Options::default(), 999).unwrap();
     for blob in [plain.clone(), gzip(&plain, 6), gzip(&plain, 0), zstd(&plain, 50_000)] {
-        let stack = open(&[blob.clone()], &Options::default());
+        let stack = open(std::slice::from_ref(&blob), &Options::default());
         // One bit, here and there.
         for at in (0..blob.len()).step_by(blob.len() / 37) {
             let mut changed = blob.clone();
@@ -61,7 +61,7 @@ fn a_blob_that_is_shorter_by_then_is_told() {
     let plain = tar(&[file("a", &noise(300_000, 7))]);
     for how in 0..super::packs::PACKS {
         let blob = pack(&plain, how);
-        let stack = open(&[blob.clone()], &Options::default());
+        let stack = open(std::slice::from_ref(&blob), &Options::default());
         let mut content = stack.read(b"a").unwrap();
         let error = loop {
             match content.step(&mut [0; 1000]).unwrap() {

@@ -1,6 +1,7 @@
-//! Layers packed in all ways.
+//! Layers packed in all ways, and unpacked.
 
-use wharfie_core::codec::{Codec as _, Codecs as _, Format, Needs, SoftCodecs};
+use wharfie_core::Limits;
+use wharfie_core::codec::{Codec as _, Codecs as _, Decoder, Format, Needs, SoftCodecs};
 
 /// One gzip member.
 pub(crate) fn gzip(plain: &[u8], level: i32) -> Vec<u8> {
@@ -69,6 +70,22 @@ pub(crate) fn pack(tar: &[u8], how: usize) -> Vec<u8> {
         3 => gzip_members(tar, 1, 1_300),
         4 => zstd(tar, 700),
         _ => gzip(tar, 0),
+    }
+}
+
+/// What a blob holds, if it can be decoded.
+pub(crate) fn decoded(blob: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::new(&SoftCodecs, None, &Limits::default());
+    let (mut tar, mut buffer, mut rest) = (Vec::new(), vec![0; 64 << 10], blob);
+    loop {
+        let step =
+            if rest.is_empty() { decoder.finish(&mut buffer) } else { decoder.process(rest, &mut buffer) };
+        let step = step.ok()?;
+        tar.extend_from_slice(&buffer[..step.written]);
+        rest = &rest[step.read..];
+        if step.needs == Needs::Nothing {
+            return Some(tar);
+        }
     }
 }
 

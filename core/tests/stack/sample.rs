@@ -8,8 +8,8 @@ use wharfie_core::stack::{Config, Layer, Stack};
 use wharfie_core::tar::Kind;
 use wharfie_core::{Digest, Limits};
 
-use super::cases::decoded;
 use super::driver::{Cut, config};
+use super::packs::decoded;
 use super::stack::{flatten, view_of_tree};
 
 /// Layers as the manifest has them, their blobs, and the config's `diff_ids`.

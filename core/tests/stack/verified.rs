@@ -153,7 +153,7 @@ fn a_blob_that_ends_early_is_told() {
                 assert_eq!(stack.step().unwrap_err(), error);
                 // Another copy of it is whole.
                 stack.have(0, blob.len() as u64, false).unwrap();
-                Cut::whole().stack(&[blob.clone()], &mut stack).unwrap();
+                Cut::whole().stack(std::slice::from_ref(&blob), &mut stack).unwrap();
                 assert!(stack.tree().unwrap().lookup(b"a").is_some());
             }
         }
