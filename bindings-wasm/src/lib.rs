@@ -6,6 +6,8 @@
 
 #![allow(missing_docs)] // What each call means is said where it is written: `wharfie_core::wire`, `wharfie_core::stack`.
 
+#![allow(clippy::needless_pass_by_value)] // What JavaScript gives comes as a value.
+
 mod layers;
 mod opening;
 mod session;
