@@ -67,11 +67,17 @@ def classes(source: str) -> str:
     return "\n\n".join(made)
 
 
+def exported(source: str) -> str:
+    codes = re.findall(r'^    \w+ = "(\w+)" \{', source, re.MULTILINE)
+    names = sorted(["WharfieError", *map(class_name, codes)])
+    return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n"
+
+
 def main() -> None:
     target = HERE / "python" / "wharfie" / "errors.py"
     head = target.read_text().split(BEGIN)[0]
     source = (HERE.parent / "core" / "src" / "error.rs").read_text()
-    target.write_text(head + BEGIN + "\n\n" + classes(source) + "\n\n_collect()\n")
+    target.write_text(head + BEGIN + "\n\n" + classes(source) + "\n\n" + exported(source) + "\n_collect()\n")
 
 
 if __name__ == "__main__":

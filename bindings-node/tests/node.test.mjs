@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
@@ -133,7 +133,7 @@ test("a signal stops an export in the middle: no file under the name, nor beside
   const error = await rejected(image.unpack(join(dir, "root"), { rootless: true, signal: stop.signal, onProgress: () => stop.abort() }));
   assert.equal(error.code, "cancelled");
   assert.deepEqual(readdirSync(dir), []);
-  const stream = image.export({ signal: (stop.signal, AbortSignal.timeout(30)) });
+  const stream = image.export({ signal: AbortSignal.timeout(30) });
   const late = await rejected(
     (async () => {
       for await (const _ of stream) await sleep(5);
@@ -185,7 +185,6 @@ test("credentials of docker's file, where none are given", async () => {
   assert.equal(error.code, "unauthorized");
   mkdirSync(process.env.DOCKER_CONFIG, { recursive: true });
   const auths = { [server.open]: { auth: Buffer.from("user:secret").toString("base64") } };
-  const { writeFileSync } = await import("node:fs");
   writeFileSync(join(process.env.DOCKER_CONFIG, "config.json"), JSON.stringify({ auths }));
   const image = await Image.open(`${server.open}/private:1`, on);
   await image.close();
@@ -294,6 +293,7 @@ test("npx wharfie is the command line: output, status, input, Ctrl-C", async () 
   assert.deepEqual([input.status, input.err], [0, ""]);
   const dir = own("interrupted");
   const interrupted = await run(["export", `${server.open}/slow-interrupted:1`, "-o", join(dir, "root.tar")], {
+    env: { ...process.env, WHARFIE_STORE: own("store") },
     with: (child) => setTimeout(() => child.kill("SIGINT"), 1500),
   });
   assert.equal(interrupted.status, 130, interrupted.err);

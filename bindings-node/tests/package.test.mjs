@@ -58,10 +58,12 @@ try {
   else if (error instanceof WharfieError) throw error;
 }
 const names: Promise<string[]> | undefined = text === "" ? tags("alpine", { credentials: { username: "a", password: "b" } }) : undefined;
-// @ts-expect-error there is no such format
-image.export({ format: "zip" });
-// @ts-expect-error it is for nobody to make one
-new Image({});
+export function refused(): void {
+  // @ts-expect-error there is no such format
+  image.export({ format: "zip" });
+  // @ts-expect-error it is for nobody to make one
+  new Image({});
+}
 console.log(text.length, bytes.length, backend().name, Object.keys(ERRORS).length, names, typeof report, web.locked, layer?.locked);
 stream.destroy();
 root.destroy();

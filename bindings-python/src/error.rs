@@ -18,13 +18,11 @@ pub(crate) fn raise(error: &Error) -> PyErr {
 }
 
 /// The same, for `map_err`.
-#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 pub(crate) fn raised(error: Error) -> PyErr {
     raise(&error)
 }
 
 /// A driver's bug.
-#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 pub(crate) fn misused(misuse: Misuse) -> PyErr {
     raise(&ErrorKind::Internal { reason: misuse.to_string() }.into())
 }

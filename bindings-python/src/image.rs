@@ -20,12 +20,12 @@ use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::http::Url;
 use wharfie_core::image::Descriptor;
-use wharfie_core::merge::{Options, Pattern, Selection, Warnings};
+use wharfie_core::merge::{IdMap, IdRange, Options, Order, Pattern, Warnings};
 use wharfie_core::{Limits, Source, wire};
 
 use crate::error::{raise, raised};
 use crate::sink::Store;
-use crate::supervised::{Cancel, supervised};
+use crate::supervised::{Cancel, LOOK, supervised};
 
 /// Bytes of one file that wait in memory; more go to an unnamed temporary file.
 const IN_MEMORY: usize = 8 << 20;
@@ -193,7 +193,7 @@ impl Image {
     }
 
     /// Writes the flattened root to a file. Answers the report as JSON.
-    #[pyo3(signature = (path, format, level, include, exclude, cancel, progress))]
+    #[pyo3(signature = (path, format, level, include, exclude, more, cancel, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
     fn export(
         &self,
@@ -203,21 +203,24 @@ impl Image {
         level: Option<i32>,
         include: Vec<Vec<u8>>,
         exclude: Vec<Vec<u8>>,
+        more: String,
         cancel: &Cancel,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let chosen = Chosen { include, exclude, more };
         supervised(py, &cancel.0, progress, |told| {
             let format = match format {
                 Some(format) => Some(format_named(format)?),
                 None => format_of_name(&path),
             };
-            let options = export_options(format, level, &include, &exclude, cancel)?;
+            let options = chosen.export(format, level, cancel)?;
             let report = self.0.export(&options, Sink::File(path), &**told)?;
             Ok(exported(&report).to_string())
         })
     }
 
     /// The flattened root as a stream.
+    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
     fn export_stream(
         &self,
         py: Python<'_>,
@@ -225,17 +228,19 @@ impl Image {
         level: Option<i32>,
         include: Vec<Vec<u8>>,
         exclude: Vec<Vec<u8>>,
+        more: String,
         cancel: &Cancel,
     ) -> PyResult<Stream> {
+        let chosen = Chosen { include, exclude, more };
         let begin = || {
             let format = format.map(format_named).transpose()?;
-            self.0.export_stream(export_options(format, level, &include, &exclude, cancel)?, Arc::new(()))
+            self.0.export_stream(chosen.export(format, level, cancel)?, Arc::new(()))
         };
-        py.detach(begin).map(|stream| Stream::new(Kind::Export(stream))).map_err(raised)
+        py.detach(begin).map(|stream| Stream::new(Kind::Export(Box::new(stream)))).map_err(raised)
     }
 
     /// Writes the merged root to a directory. Answers the report as JSON.
-    #[pyo3(signature = (path, rootless, include, exclude, cancel, progress))]
+    #[pyo3(signature = (path, rootless, include, exclude, more, cancel, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
     fn unpack(
         &self,
@@ -244,19 +249,22 @@ impl Image {
         rootless: bool,
         include: Vec<Vec<u8>>,
         exclude: Vec<Vec<u8>>,
+        more: String,
         cancel: &Cancel,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let chosen = Chosen { include, exclude, more };
         supervised(py, &cancel.0, progress, |told| {
-            let options = unpack_options(rootless, &include, &exclude, cancel)?;
+            let options = chosen.unpack(rootless, cancel)?;
             let report = self.0.unpack(&options, &path, &**told)?;
             Ok(unpacked(&report).to_string())
         })
     }
 
     /// Looks whether this user may unpack so, before anything is fetched for it.
-    fn check_unpack(&self, rootless: bool) -> PyResult<()> {
-        let options = unpack_options(rootless, &[], &[], &Cancel::default()).map_err(raised)?;
+    fn check_unpack(&self, rootless: bool, more: String) -> PyResult<()> {
+        let chosen = Chosen { include: Vec::new(), exclude: Vec::new(), more };
+        let options = chosen.unpack(rootless, &Cancel::default()).map_err(raised)?;
         unpack::check_permission(&options).map_err(raised)
     }
 }
@@ -273,42 +281,56 @@ fn format_named(format: &str) -> Result<Format> {
     }
 }
 
-fn merge_options(include: &[Vec<u8>], exclude: &[Vec<u8>]) -> Result<Options> {
-    let read = |patterns: &[Vec<u8>]| patterns.iter().map(Pattern::new).collect::<Result<Vec<_>>>();
-    let mut selection = Selection::default();
-    selection.include = read(include)?;
-    selection.exclude = read(exclude)?;
-    let mut options = Options::default();
-    options.selection = selection;
-    Ok(options)
+/// What is chosen about a root. Patterns are bytes; `more` is an object with any of `keepDirectorySymlink`, `order` (`stream`,
+/// `canonical`), `uidMap` and `gidMap` (lists of `CONTAINER:HOST:SIZE`).
+struct Chosen {
+    include: Vec<Vec<u8>>,
+    exclude: Vec<Vec<u8>>,
+    more: String,
 }
 
-fn export_options(
-    format: Option<Format>,
-    level: Option<i32>,
-    include: &[Vec<u8>],
-    exclude: &[Vec<u8>],
-    cancel: &Cancel,
-) -> Result<ExportOptions> {
-    let mut options = ExportOptions::default();
-    options.format = format.unwrap_or(Format::Identity);
-    options.level = level;
-    options.merge = merge_options(include, exclude)?;
-    options.cancel = cancel.0.clone();
-    Ok(options)
-}
+impl Chosen {
+    fn options(&self) -> Result<Options> {
+        let wrong = |reason: String| Error::from(ErrorKind::InvalidOption { reason });
+        let more: Value = serde_json::from_str(&self.more).map_err(|error| wrong(error.to_string()))?;
+        let read = |patterns: &[Vec<u8>]| patterns.iter().map(Pattern::new).collect::<Result<Vec<_>>>();
+        let mut options = Options::default();
+        options.selection.include = read(&self.include)?;
+        options.selection.exclude = read(&self.exclude)?;
+        options.keep_directory_symlink = more["keepDirectorySymlink"].as_bool().unwrap_or_default();
+        options.order = match more["order"].as_str() {
+            None | Some("stream") => Order::Stream,
+            Some("canonical") => Order::Canonical,
+            Some(other) => {
+                return Err(wrong(format!("`{other}` is no order: there are `stream` and `canonical`")));
+            }
+        };
+        let map = |key: &str| {
+            let ranges = more[key].as_array().into_iter().flatten();
+            let ranges = ranges.map(|range| range.as_str().unwrap_or_default().parse::<IdRange>());
+            IdMap::new(ranges.collect::<Result<Vec<_>>>()?)
+        };
+        options.id_maps.uid = map("uidMap")?;
+        options.id_maps.gid = map("gidMap")?;
+        Ok(options)
+    }
 
-fn unpack_options(
-    rootless: bool,
-    include: &[Vec<u8>],
-    exclude: &[Vec<u8>],
-    cancel: &Cancel,
-) -> Result<UnpackOptions> {
-    let mut options = UnpackOptions::default();
-    options.rootless = rootless;
-    options.merge = merge_options(include, exclude)?;
-    options.cancel = cancel.0.clone();
-    Ok(options)
+    fn export(&self, format: Option<Format>, level: Option<i32>, cancel: &Cancel) -> Result<ExportOptions> {
+        let mut options = ExportOptions::default();
+        options.format = format.unwrap_or(Format::Identity);
+        options.level = level;
+        options.merge = self.options()?;
+        options.cancel = cancel.0.clone();
+        Ok(options)
+    }
+
+    fn unpack(&self, rootless: bool, cancel: &Cancel) -> Result<UnpackOptions> {
+        let mut options = UnpackOptions::default();
+        options.rootless = rootless;
+        options.merge = self.options()?;
+        options.cancel = cancel.0.clone();
+        Ok(options)
+    }
 }
 
 fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
@@ -356,12 +378,12 @@ impl Tree {
     fn table<'py>(
         &self,
         py: Python<'py>,
-        from: u32,
+        start: u32,
         most: usize,
         pattern: Option<Vec<u8>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let pattern = pattern.map(Pattern::new).transpose().map_err(raised)?;
-        let table = py.detach(|| wire::table(&self.0.tree, from, most, pattern.as_ref()));
+        let table = py.detach(|| wire::table(&self.0.tree, start, most, pattern.as_ref()));
         Ok(PyBytes::new(py, &table))
     }
 
@@ -403,7 +425,7 @@ impl Content {
 
 enum Kind {
     Layer(image::Stream),
-    Export(image::Stream<export::Report>),
+    Export(Box<image::Stream<export::Report>>),
 }
 
 /// Bytes as they are made.
@@ -423,14 +445,19 @@ impl Stream {
 #[pymethods]
 impl Stream {
     /// The next piece; none at the end, when all of it is verified.
-    fn next_piece<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let piece = py.detach(|| match &mut *self.lock() {
-            Some(Kind::Layer(stream)) => stream.next_piece(),
-            Some(Kind::Export(stream)) => stream.next_piece(),
-            None => Err(ErrorKind::Cancelled {}.into()),
-        });
-        py.check_signals()?;
-        Ok(piece.map_err(raised)?.map(|piece| PyBytes::new(py, &piece)))
+    fn next_piece<'py>(&self, py: Python<'py>, cancel: &Cancel) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        loop {
+            let piece = py.detach(|| match &mut *self.lock() {
+                _ if cancel.0.is_cancelled() => Err(wire::cancelled()),
+                Some(Kind::Layer(stream)) => stream.next_piece_within(LOOK),
+                Some(Kind::Export(stream)) => stream.next_piece_within(LOOK),
+                None => Err(wire::cancelled()),
+            });
+            py.check_signals()?;
+            if let Some(piece) = piece.map_err(raised)? {
+                return Ok(piece.map(|piece| PyBytes::new(py, &piece)));
+            }
+        }
     }
 
     /// The report of an export that has come to its end, as JSON.

@@ -4,6 +4,7 @@
 //! Nothing here knows a rule of the protocol or of layers. Calls that read or write files, hash or decode let go of the
 //! interpreter meanwhile.
 
+#![allow(clippy::needless_pass_by_value, reason = "what comes from Python is made for the call")]
 #![allow(missing_docs, reason = "the docs are those of Python's classes, and of the stub")]
 
 mod command;

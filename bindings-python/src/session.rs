@@ -88,6 +88,10 @@ impl Session {
         self.lock().handle_stored(now, id, len).map_err(misused)
     }
 
+    fn hash(&self, now: u64, blob: u64, chunk: &[u8]) -> PyResult<()> {
+        self.lock().hash(now, blob, chunk).map_err(misused)
+    }
+
     /// The hasher of a writer that is done comes back.
     fn handle_hashed(&self, now: u64, writer: &Writer) -> PyResult<()> {
         match writer.finish() {
@@ -140,11 +144,6 @@ impl Session {
         let error = ErrorKind::NoSpace { needed, available: Some(available) };
         let error = wharfie_core::Error::from(error).at_path(path);
         self.lock().refuse(now, blob, error).map_err(misused)
-    }
-
-    /// The host's own file came to this.
-    fn refuse(&self, now: u64, blob: u64, reason: &str) -> PyResult<()> {
-        self.lock().refuse(now, blob, wire::io_error("writing to the store", reason)).map_err(misused)
     }
 
     fn credentials(&self, now: u64, id: u64, found: Option<&str>) -> PyResult<()> {

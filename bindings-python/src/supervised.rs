@@ -13,7 +13,7 @@ use wharfie_core::error::{ErrorKind, Result};
 use crate::error::raised;
 
 /// How often the caller's thread looks.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// What stops work, from any thread.
 #[pyclass(frozen, module = "wharfie._wharfie")]

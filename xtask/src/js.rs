@@ -63,6 +63,17 @@ pub(crate) fn build() -> Result {
     run(&mut node(&["build.mjs"]))
 }
 
+/// The inspector: served here until somebody stops it, or put into a folder.
+pub(crate) fn inspector(to: Option<&str>) -> Result {
+    build()?;
+    let mut command = node(&["inspector/serve.mjs"]);
+    if let Some(to) = to {
+        let to = std::path::absolute(to).map_err(|error| error.to_string())?;
+        command.arg(to);
+    }
+    run(&mut command)
+}
+
 /// Builds the package, packs it and installs it in a clean folder; once in a run.
 fn install() -> Result {
     static INSTALLED: OnceLock<Result> = OnceLock::new();

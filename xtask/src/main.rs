@@ -23,6 +23,7 @@ chores:
                          and long tests (some minutes, 2 GB while it is made, 500 MB after)
   sample                 makes testdata/sample anew
   build-wasm             npm's wharfie-wasm, in bindings-wasm/dist
+  inspector [DIR]        the inspector page: served on this machine, or put into a folder for any web server
   bench layers|pull|copy|hosts|floor
                          Wharfie beside its peers, and what this machine could do at best
   bench scale [N|DIR]    what merging costs for an entry, up to a million of them, or for the names of a directory
@@ -42,6 +43,13 @@ fn main() -> ExitCode {
         }),
         ["sample"] => sample(),
         ["build-wasm"] => match js::build() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::FAILURE
+            }
+        },
+        ["inspector", rest @ ..] => match js::inspector(rest.first().copied()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
                 eprintln!("{why}");

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test there is, on a fresh machine too.
 
+mod python;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -83,6 +85,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", does: "the documentation builds without a warning; its examples run", run: docs },
     Step { name: "fixtures", does: "the Debian image", run: fixtures },
     Step { name: "world", does: "the command line against real registries and a faulty network", run: world },
+    Step { name: "python", does: "Python's wheel, tested where it is installed", run: python::run },
     Step {
         name: "wasm-package",
         does: "npm's wharfie-wasm, packed and installed: the suite in Node",

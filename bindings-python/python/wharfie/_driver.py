@@ -20,7 +20,7 @@ import httpx
 from . import _wharfie
 from ._http import failure_of
 from .errors import WharfieError, _of_json, _of_value
-from .progress import Progress, Transfer, event_of
+from .progress import Answered, Progress, Resolved, Transfer, event_of
 
 T = TypeVar("T")
 
@@ -157,7 +157,9 @@ class Exchange:
             content=self.body,
             extensions={"timeout": driver.timeout.as_dict()},
         )
-        status, fields = yield Send(request, self.start["tls"] == "verify")
+        # Where there are no certificates there is nothing to accept, and the caller's client will do.
+        verify = self.start["tls"] == "verify" or request.url.scheme == "http"
+        status, fields = yield Send(request, verify)
         plan, writer = yield Ask(lambda: driver._head(number, status, fields))
         if plan == "discard":
             if _length(fields) <= DRAIN_BYTES:
@@ -276,9 +278,11 @@ class Driver:
         self._asked: list[tuple[int, dict[str, Any]]] = []
         self._queue: deque[tuple[int, dict[str, Any]]] = deque()
         self._writing = 0
+        self._run = 0
         self._names: list[str] = []
         self._finished: dict[int, dict[str, Any]] = {}
         self._trouble: BaseException | None = None
+        self._known: set[Resolved | Answered] = set()
 
     def now(self) -> int:
         """Milliseconds since it was made."""
@@ -289,12 +293,13 @@ class Driver:
 
         Closing it, or an exception thrown into it, cancels the job.
         """
-        self._names, self._trouble = [], None
+        self._names, self._trouble, self._writing = [], None, 0
+        self._run += 1
         job = begin(self.now())
         tick = time.monotonic()
         try:
             self._settle()
-            while job not in self._finished or self._writing:
+            while self._trouble is None and (job not in self._finished or self._writing):
                 happened = yield self._patience(tick)
                 if happened is not None:
                     happened()
@@ -306,9 +311,9 @@ class Driver:
                     tick = time.monotonic()
                     self._pause()
                     self._tell_transfers()
-                if self._trouble is not None:
-                    raise self._trouble
                 self._settle()
+            if self._trouble is not None:
+                raise self._trouble
             self._tell_transfers()
         except BaseException:
             # Nothing of it goes on, and partial files are free.
@@ -356,9 +361,9 @@ class Driver:
             self._exchanges[exchange.id] = exchange
             self.host.start(exchange)
         elif kind == "abort":
-            exchange = self._exchanges.get(output["id"])
-            if exchange is not None:
-                self._stop(exchange)
+            aborted = self._exchanges.get(output["id"])
+            if aborted is not None:
+                self._stop(aborted)
         else:
             self._event(output)
 
@@ -392,8 +397,13 @@ class Driver:
             self._names += event["names"]
         elif kind == "finished":
             self._finished[event["job"]] = event
-        if self.tell is not None and (said := event_of(event)) is not None:
-            self.tell(said)
+        said = event_of(event)
+        if said is None or (isinstance(said, Resolved | Answered) and said in self._known):
+            # Layers that come later are another job, which finds the same again.
+            return
+        if isinstance(said, Resolved | Answered):
+            self._known.add(said)
+        self._say(said)
 
     def _credentials(self, number: int, found: str | BaseException | None) -> None:
         if isinstance(found, BaseException):
@@ -468,8 +478,7 @@ class Driver:
         try:
             claim = self._here().claim(blob.digest, blob.size)
         except WharfieError as error:
-            del self._blobs[number]
-            self.session.refuse(self.now(), number, str(error))
+            self._trouble = error
             return
         if claim is None:
             # Another process fetches it.
@@ -485,8 +494,12 @@ class Driver:
     def _write(self, work: Callable[[], None], number: int | None) -> None:
         """Writes something down; the job is not over before that is done."""
         self._writing += 1
+        run = self._run
 
         def then(failed: BaseException | None) -> None:
+            if run != self._run:
+                # The job that it was for was stopped.
+                return
             self._writing -= 1
             if failed is not None:
                 self._trouble = self._trouble or failed

@@ -6,10 +6,10 @@ has a word for it already, the class is one of Python's too: a `NotFoundError` i
 >>> import wharfie
 >>> with wharfie.Image.open("sample:") as image:
 ...     try:
-...         image.read_bytes("/etc/os-releas")
+...         image.read_bytes("/etc/nothing")
 ...     except FileNotFoundError as error:
-...         print(error.code, "|", error.hint)
-path_not_found | did you mean `/etc/os-release`?
+...         print(error.code, error.facts)
+path_not_found {'path': '/etc/nothing', 'nearest': '/etc'}
 """
 
 from __future__ import annotations
@@ -1088,5 +1088,64 @@ class InternalError(WharfieError):
         found: str = self.facts["reason"]
         return found
 
+
+__all__ = [
+    "AlreadyExistsError",
+    "AmbiguousNameError",
+    "BusyError",
+    "CancelledError",
+    "ConnectionFailedError",
+    "CorruptStreamError",
+    "CredentialSourceError",
+    "DeniedError",
+    "DiffIdMismatchError",
+    "DigestMismatchError",
+    "ForbiddenTargetError",
+    "InternalError",
+    "InvalidDigestError",
+    "InvalidDocumentError",
+    "InvalidHardLinkError",
+    "InvalidIdMapError",
+    "InvalidOptionError",
+    "InvalidPathError",
+    "InvalidPatternError",
+    "InvalidPlatformError",
+    "InvalidReferenceError",
+    "InvalidSettingsError",
+    "InvalidTarError",
+    "InvalidUrlError",
+    "LayerCountMismatchError",
+    "LimitExceededError",
+    "LocalIoError",
+    "NameConflictError",
+    "NoSpaceError",
+    "NotAFileError",
+    "NotAnImageError",
+    "NotFoundError",
+    "OfflineError",
+    "PathNotFoundError",
+    "PermissionDeniedError",
+    "PlatformNotFoundError",
+    "ProtocolViolationError",
+    "RateLimitedError",
+    "RedirectLoopError",
+    "RegistryBlockedError",
+    "RequestRefusedError",
+    "ServerError",
+    "SizeMismatchError",
+    "TimedOutError",
+    "UnauthorizedError",
+    "UnmappedIdError",
+    "UnsupportedByTargetError",
+    "UnsupportedChallengeError",
+    "UnsupportedCompressionError",
+    "UnsupportedDigestError",
+    "UnsupportedMediaTypeError",
+    "UnsupportedOperationError",
+    "UnsupportedTransportError",
+    "UntrustedCertificateError",
+    "UnusableNameError",
+    "WharfieError",
+]
 
 _collect()

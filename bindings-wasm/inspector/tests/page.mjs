@@ -1,40 +1,20 @@
 /** The inspector in a real Chromium, served as any folder is. */
 
 import { spawnSync } from "node:child_process";
-import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { createServer } from "node:http";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { serve } from "../serve.mjs";
 
-const HERE = fileURLToPath(new URL("..", import.meta.url));
-const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 /** The repository. */
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".wasm": "application/wasm" };
 
 /** Debian's Chromium, or whichever `CHROMIUM` names. */
 export function browserPath() {
   const known = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"];
   return known.find((path) => path && existsSync(path));
-}
-
-/** Serves the page on a free port of this machine. */
-export async function serve() {
-  const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://here").pathname)).replace(/^(\.\.[/\\])+/, "");
-    const file = path.startsWith("/wharfie/") ? join(DIST, path.slice("/wharfie/".length)) : join(HERE, path === "/" ? "index.html" : path);
-    if (!existsSync(file) || !statSync(file).isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
-    createReadStream(file).pipe(response);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  return { url: `http://127.0.0.1:${port}/`, close: () => new Promise((resolve) => server.close(resolve)) };
 }
 
 /** A browser with the page open. What the page's console says of errors fails the test at `close`. */
@@ -50,11 +30,11 @@ export async function openPage({ colorScheme = "light", hash = "" } = {}) {
   await page.goto(site.url + hash);
   return {
     page,
-    site,
     errors,
     async close() {
       await browser.close();
-      await site.close();
+      await new Promise((done) => site.server.close(done));
+
       if (errors.length > 0) throw new Error(`the page failed: ${errors.join("; ")}`);
     },
   };

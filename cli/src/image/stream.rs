@@ -1,8 +1,9 @@
 //! Bytes that a thread makes and somebody else takes, in his own time.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use wharfie_core::error::{ErrorKind, Result};
 
@@ -63,9 +64,25 @@ impl<T: Send + 'static> Stream<T> {
     /// # Errors
     /// Whatever making it came to: then what was given before is not to be trusted. Once.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>> {
-        if let Some(piece) = self.pieces.as_ref().and_then(|pieces| pieces.recv().ok()) {
-            return Ok(Some(piece));
+        match self.pieces.as_ref().and_then(|pieces| pieces.recv().ok()) {
+            Some(piece) => Ok(Some(piece)),
+            None => self.end(),
         }
+    }
+
+    /// The same, for a caller who has other things to look after: nothing at all if it does not come in time.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next_piece_within(&mut self, patience: Duration) -> Result<Option<Option<Vec<u8>>>> {
+        match self.pieces.as_ref().map(|pieces| pieces.recv_timeout(patience)) {
+            Some(Ok(piece)) => Ok(Some(Some(piece))),
+            Some(Err(RecvTimeoutError::Timeout)) => Ok(None),
+            _ => self.end().map(Some),
+        }
+    }
+
+    fn end(&mut self) -> Result<Option<Vec<u8>>> {
         self.pieces = None;
         match self.maker.take().map(JoinHandle::join) {
             None => Ok(None),
