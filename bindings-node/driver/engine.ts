@@ -16,7 +16,18 @@ export interface Fetcher {
 }
 
 /** What native code is told of options. */
-const WORDS = ["format", "level", "include", "exclude", "keepDirectorySymlink", "rootless"] as const;
+const WORDS = [
+  "format",
+  "level",
+  "rootless",
+  "include",
+  "exclude",
+  "keepDirectorySymlink",
+  "order",
+  "uidMap",
+  "gidMap",
+  "limits",
+] as const;
 
 function words(options: ExportOptions & UnpackOptions): string {
   return JSON.stringify(Object.fromEntries(WORDS.map((name) => [name, options[name]])));

@@ -8,5 +8,5 @@
 /** @internal */
 export { core as load } from "./image.js";
 export { backend, type CommonMembers, Image, tags } from "./image.js";
-export type { ExportOptions, ExportReport, OpenOptions, Selection, UnpackOptions, UnpackReport } from "./options.js";
+export type { ExportOptions, ExportReport, OpenOptions, UnpackOptions, UnpackReport } from "./options.js";
 export * from "wharfie-wasm";

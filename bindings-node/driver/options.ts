@@ -1,6 +1,6 @@
 /** Options and reports that only Node has. */
 
-import type { BlobStore, CredentialsOption, OpenOptions as CommonOptions, WorkOptions } from "wharfie-wasm";
+import type { BlobStore, CredentialsOption, ExportOptions as CommonExportOptions, OpenOptions as CommonOptions } from "wharfie-wasm";
 
 /** How an image is opened. */
 export interface OpenOptions extends CommonOptions {
@@ -17,32 +17,21 @@ export interface OpenOptions extends CommonOptions {
   readonly credentials?: CredentialsOption;
 }
 
-/** Which entries are meant: gitignore's words. */
-export interface Selection {
-  /** Only what one of these matches. */
-  readonly include?: readonly string[];
-  /** Nothing that one of these matches. */
-  readonly exclude?: readonly string[];
-}
-
-/** How a root is exported. Without the native package there are `tar` and `tar.gz`, and no selection. */
-export interface ExportOptions extends WorkOptions, Selection {
-  /** `tar` where it is left out; for a file, what its name ends in. */
+/** How a root is exported. */
+export interface ExportOptions extends Omit<CommonExportOptions, "format"> {
+  /** `tar` where it is left out; for a file, what its name ends in. Only native code has `tar.zst`. */
   readonly format?: "tar" | "tar.gz" | "tar.zst";
-  /** Of the compression. With one, nothing is copied from layers as it is. */
+  /** Of the compression, in native code. With one, nothing is copied from layers as it is. */
   readonly level?: number;
-  /** Later layers may put files through symlinks of lower ones that lead to directories (`--keep-directory-symlink`). */
-  readonly keepDirectorySymlink?: boolean;
 }
 
-/** How a root is unpacked. */
-export interface UnpackOptions extends WorkOptions, Selection {
+/** How a root is unpacked. The order means nothing there. */
+export interface UnpackOptions extends Omit<CommonExportOptions, "format" | "order"> {
   /**
    * For everybody who is not root: owners are left to the user and recorded in `user.rootlesscontainers`, devices become
    * empty files.
    */
   readonly rootless?: boolean;
-  readonly keepDirectorySymlink?: boolean;
 }
 
 /** What an export to a file came to. */

@@ -5,6 +5,7 @@
 //! into an array of JavaScript's own. After a panic nothing here is to be used again: the driver makes a new instance.
 
 #![allow(missing_docs)] // What each call means is said where it is written: `wharfie_core::wire`, `wharfie_core::stack`.
+#![allow(clippy::needless_pass_by_value)] // What JavaScript gives comes as a value.
 
 mod layers;
 mod opening;

@@ -5,11 +5,12 @@ import { all, equal, failure, ok, sha256, test } from "../check.mjs";
 const quick = { retries: 2, platform: "linux/amd64", store: "memory" };
 
 /** Pulls everything of a repository of the misbehaving registry. */
-async function pull(host, repository, options = {}) {
-  const image = await host.wharfie.Image.open(`${host.server.open}/${repository}:1`, { ...quick, ...options });
+async function pull(host, repository, { signal, onProgress, ...options } = {}) {
+  const work = { signal, onProgress };
+  const image = await host.wharfie.Image.open(`${host.server.open}/${repository}:1`, { ...quick, ...options, ...work });
   try {
-    await image.pull(options);
-    return (await all(image.export(options))).length;
+    await image.pull(work);
+    return (await all(image.export(work))).length;
   } finally {
     await image.close();
   }

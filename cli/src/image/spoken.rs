@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use wharfie_core::client::Credentials;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
-use wharfie_core::merge::{Options, Pattern, Warnings};
+use wharfie_core::merge::{Options, Warnings};
 use wharfie_core::name::Name;
 use wharfie_core::wire;
 
@@ -64,35 +64,17 @@ impl Given {
         Ok(self.take(name, "`true` or `false`", Value::as_bool)?.unwrap_or_default())
     }
 
-    fn patterns(&mut self, name: &str) -> Result<Vec<Pattern>> {
-        let texts = self.take(name, "a list of patterns", |value| {
-            let all = value.as_array()?.iter().map(|pattern| pattern.as_str().map(str::to_owned));
-            all.collect::<Option<Vec<_>>>()
-        })?;
-        texts.unwrap_or_default().into_iter().map(Pattern::new).collect()
-    }
-
-    fn merge(&mut self) -> Result<Options> {
-        let mut options = Options::default();
-        options.selection.include = self.patterns("include")?;
-        options.selection.exclude = self.patterns("exclude")?;
-        options.keep_directory_symlink = self.flag("keepDirectorySymlink")?;
-        Ok(options)
-    }
-
-    fn end(self) -> Result<()> {
-        match self.0.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(invalid(format!("there is no option `{name}`"))),
-        }
+    /// What is left says how layers are merged.
+    fn merge(self) -> Result<Options> {
+        wire::merge_options(&Value::Object(self.0).to_string())
     }
 }
 
-/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, `include`, `exclude`, `keepDirectorySymlink`. The
-/// format is that of the file's name where none is said, and a tar else.
+/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, and those of [`wire::merge_options`]. The format is
+/// that of the file's name where none is said, and a tar else.
 ///
 /// # Errors
-/// `invalid_option`, `invalid_pattern`.
+/// `invalid_option`, `invalid_pattern`, `invalid_id_map`.
 pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cancel) -> Result<ExportOptions> {
     let mut given = Given::read(text)?;
     let format = given.take("format", "`tar`, `tar.gz` or `tar.zst`", |value| match value.as_str()? {
@@ -104,18 +86,16 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
     let level = given.take("level", "a number", |value| i32::try_from(value.as_i64()?).ok())?;
     let format = format.or_else(|| file.and_then(export::format_of_name)).unwrap_or(Format::Identity);
     let (merge, cancel) = (given.merge()?, cancel.clone());
-    given.end()?;
     Ok(ExportOptions { format, level, merge, cancel, ..ExportOptions::default() })
 }
 
-/// The options of an unpacking: `rootless`, `include`, `exclude`, `keepDirectorySymlink`.
+/// The options of an unpacking: `rootless`, and those of [`wire::merge_options`].
 ///
 /// # Errors
-/// `invalid_option`, `invalid_pattern`.
+/// `invalid_option`, `invalid_pattern`, `invalid_id_map`.
 pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     let mut given = Given::read(text)?;
     let (rootless, merge, cancel) = (given.flag("rootless")?, given.merge()?, cancel.clone());
-    given.end()?;
     Ok(UnpackOptions { rootless, merge, cancel, ..UnpackOptions::default() })
 }
 
