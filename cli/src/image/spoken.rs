@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use wharfie_core::client::Credentials;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
-use wharfie_core::merge::{Options, Pattern, Warnings};
+use wharfie_core::merge::{IdMap, IdRange, Options, Order, Pattern, Warnings};
 use wharfie_core::name::Name;
 use wharfie_core::wire;
 
@@ -66,10 +66,18 @@ impl Given {
 
     fn patterns(&mut self, name: &str) -> Result<Vec<Pattern>> {
         let texts = self.take(name, "a list of patterns", |value| {
-            let all = value.as_array()?.iter().map(|pattern| pattern.as_str().map(str::to_owned));
-            all.collect::<Option<Vec<_>>>()
+            value.as_array()?.iter().map(pattern).collect::<Option<Vec<_>>>()
         })?;
         texts.unwrap_or_default().into_iter().map(Pattern::new).collect()
+    }
+
+    fn id_map(&mut self, name: &str) -> Result<IdMap> {
+        let ranges = self.take(name, "a list of `CONTAINER:HOST:SIZE`", |value| {
+            let all = value.as_array()?.iter().map(|range| range.as_str().map(str::to_owned));
+            all.collect::<Option<Vec<_>>>()
+        })?;
+        let ranges = ranges.unwrap_or_default();
+        IdMap::new(ranges.iter().map(|range| range.parse::<IdRange>()).collect::<Result<Vec<_>>>()?)
     }
 
     fn merge(&mut self) -> Result<Options> {
@@ -77,6 +85,8 @@ impl Given {
         options.selection.include = self.patterns("include")?;
         options.selection.exclude = self.patterns("exclude")?;
         options.keep_directory_symlink = self.flag("keepDirectorySymlink")?;
+        options.id_maps.uid = self.id_map("uidMap")?;
+        options.id_maps.gid = self.id_map("gidMap")?;
         Ok(options)
     }
 
@@ -88,8 +98,16 @@ impl Given {
     }
 }
 
-/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, `include`, `exclude`, `keepDirectorySymlink`. The
-/// format is that of the file's name where none is said, and a tar else.
+/// A pattern as text, or as the bytes that it is.
+fn pattern(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        _ => value.as_array()?.iter().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
+    }
+}
+
+/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, `order` (`stream`, `canonical`), `include`, `exclude`,
+/// `keepDirectorySymlink`, `uidMap`, `gidMap` (lists of `CONTAINER:HOST:SIZE`). Patterns are texts, or lists of bytes. The format is that of the file's name where none is said, and a tar else.
 ///
 /// # Errors
 /// `invalid_option`, `invalid_pattern`.
@@ -105,13 +123,19 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
     let mut options = ExportOptions::default();
     options.format = format.or_else(|| file.and_then(export::format_of_name)).unwrap_or(Format::Identity);
     options.level = level;
+    let order = given.take("order", "`stream` or `canonical`", |value| match value.as_str()? {
+        "stream" => Some(Order::Stream),
+        "canonical" => Some(Order::Canonical),
+        _ => None,
+    })?;
     options.merge = given.merge()?;
+    options.merge.order = order.unwrap_or_default();
     options.cancel = cancel.clone();
     given.end()?;
     Ok(options)
 }
 
-/// The options of an unpacking: `rootless`, `include`, `exclude`, `keepDirectorySymlink`.
+/// The options of an unpacking: `rootless`, and those of an export that say what the root is.
 ///
 /// # Errors
 /// `invalid_option`, `invalid_pattern`.
@@ -125,7 +149,8 @@ pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     Ok(options)
 }
 
-fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
+/// What was odd about layers and their entries, as people are told.
+pub fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
     let of_entries = warnings
         .iter()
         .map(|warning| format!("layer {}, {}: {}", warning.layer, Name(&warning.path), warning.kind));
