@@ -15,8 +15,8 @@ use crate::merge::{IdMap, IdRange, Options, Order, Pattern};
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Words {
-    include: Vec<String>,
-    exclude: Vec<String>,
+    include: Vec<PatternWords>,
+    exclude: Vec<PatternWords>,
     keep_directory_symlink: bool,
     order: Option<String>,
     uid_map: Vec<String>,
@@ -24,14 +24,26 @@ struct Words {
     limits: BTreeMap<String, u64>,
 }
 
-/// Reads how layers are to be merged: `include` and `exclude` (patterns), `keepDirectorySymlink`, `order` (`stream`,
+/// A pattern as text, or as the bytes that it is: names need not be text (L1).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PatternWords {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// Reads how layers are to be merged: `include` and `exclude` (patterns, each a text or a list of bytes), `keepDirectorySymlink`, `order` (`stream`,
 /// `canonical`), `uidMap` and `gidMap` (ranges), `limits` (those of layers and trees, by name).
 ///
 /// # Errors
 /// `invalid_option`, `invalid_pattern`, `invalid_id_map`.
 pub fn merge_options(text: &str) -> Result<Options> {
     let said: Words = read(text)?;
-    let patterns = |texts: &[String]| texts.iter().map(Pattern::new).collect::<Result<Vec<_>>>();
+    let pattern = |words: &PatternWords| match words {
+        PatternWords::Text(text) => Pattern::new(text),
+        PatternWords::Bytes(bytes) => Pattern::new(bytes),
+    };
+    let patterns = |all: &[PatternWords]| all.iter().map(pattern).collect::<Result<Vec<_>>>();
     let map = |texts: &[String]| {
         IdMap::new(texts.iter().map(|text| text.parse::<IdRange>()).collect::<Result<Vec<_>>>()?)
     };
