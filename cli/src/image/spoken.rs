@@ -120,19 +120,17 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
         _ => None,
     })?;
     let level = given.take("level", "a number", |value| i32::try_from(value.as_i64()?).ok())?;
-    let mut options = ExportOptions::default();
-    options.format = format.or_else(|| file.and_then(export::format_of_name)).unwrap_or(Format::Identity);
-    options.level = level;
+    let named = || file.and_then(export::format_of_name);
+    let format = format.or_else(named).unwrap_or(Format::Identity);
     let order = given.take("order", "`stream` or `canonical`", |value| match value.as_str()? {
         "stream" => Some(Order::Stream),
         "canonical" => Some(Order::Canonical),
         _ => None,
     })?;
-    options.merge = given.merge()?;
-    options.merge.order = order.unwrap_or_default();
-    options.cancel = cancel.clone();
+    let mut merge = given.merge()?;
+    merge.order = order.unwrap_or_default();
     given.end()?;
-    Ok(options)
+    Ok(ExportOptions { format, level, merge, cancel: cancel.clone(), ..ExportOptions::default() })
 }
 
 /// The options of an unpacking: `rootless`, and those of an export that say what the root is.
@@ -141,12 +139,9 @@ pub fn export_options(text: &str, file: Option<&std::path::Path>, cancel: &Cance
 /// `invalid_option`, `invalid_pattern`.
 pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     let mut given = Given::read(text)?;
-    let mut options = UnpackOptions::default();
-    options.rootless = given.flag("rootless")?;
-    options.merge = given.merge()?;
-    options.cancel = cancel.clone();
+    let (rootless, merge) = (given.flag("rootless")?, given.merge()?);
     given.end()?;
-    Ok(options)
+    Ok(UnpackOptions { rootless, merge, cancel: cancel.clone(), ..UnpackOptions::default() })
 }
 
 /// What was odd about layers and their entries, as people are told.
