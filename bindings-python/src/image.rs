@@ -315,7 +315,7 @@ impl Stream {
     /// The report of an export that has come to its end, as JSON.
     fn report(&self) -> Option<String> {
         match &*self.lock() {
-            Some(Kind::Export(stream)) => stream.outcome().map(|report| spoken::exported(report)),
+            Some(Kind::Export(stream)) => stream.outcome().map(spoken::exported),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Long work on threads of its own, while the caller's looks after signals and tells of progress.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -89,7 +90,11 @@ pub(crate) fn supervised<T: Send>(
     let done = (Mutex::new(None), Condvar::new());
     let raised_meanwhile = thread::scope(|scope| {
         scope.spawn(|| {
-            let result = work(&told);
+            // A thread that ends without a word would be waited for without end.
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| work(&told)));
+            let result = result.unwrap_or_else(|_| {
+                Err(ErrorKind::Internal { reason: "a thread has panicked".to_owned() }.into())
+            });
             *done.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             done.1.notify_all();
         });

@@ -12,7 +12,7 @@ import httpx
 
 from . import _wharfie
 from ._driver import Ask, Driver, Exchange, Happened, Next, Outcome, Question, Send, Stopped, Work
-from ._http import client_options, fields_of
+from ._http import client_options, fields_of, loopback_mounts
 from ._options import Network, found_credentials, given_credentials
 from .progress import Progress
 
@@ -82,6 +82,7 @@ class Host:
             return self._client
         if verify not in self._own:
             options: dict[str, Any] = client_options(self._network.timeout)
+            options["mounts"] = loopback_mounts(httpx.AsyncHTTPTransport, verify)
             self._own[verify] = httpx.AsyncClient(verify=verify, **options)
         return self._own[verify]
 

@@ -34,12 +34,16 @@ REPORT_SECONDS = 0.1
 SKIP_SECONDS = 1.0
 #: How often progress is told.
 TICK_SECONDS = 0.1
+#: What has happened that is taken in before the clock is looked at.
+MOST_AT_ONCE = 256
 #: How often a blob is looked for that another process fetches.
 OTHERS_SECONDS = 0.2
 #: Blobs that may be under way at once, each with its file open and locked. The machine fetches fewer.
 OPEN_BLOBS = 32
 #: A body that nobody wants is read to its end, to keep the connection, if it is no longer than this.
 DRAIN_BYTES = 64 << 10
+#: What that may take.
+DRAIN_SECONDS = 1.0
 
 
 class Host(Protocol):
@@ -145,6 +149,9 @@ class Exchange:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             failure, detail = failure_of(error, self.start["url"])
             driver.post(lambda: session.handle_failure(driver.now(), number, failure, detail))
+        except Exception as error:
+            # A client that was closed, one of another loop: that is the caller's to know, and no weather.
+            driver.post(partial(driver._failed, error))
         finally:
             driver.post(partial(driver._ended, number))
 
@@ -163,7 +170,8 @@ class Exchange:
         plan, writer = yield Ask(lambda: driver._head(number, status, fields))
         if plan == "discard":
             if _length(fields) <= DRAIN_BYTES:
-                while (yield Next()) is not None:
+                until = time.monotonic() + DRAIN_SECONDS
+                while time.monotonic() < until and (yield Next()) is not None:
                     pass
         elif plan == "feed":
             while (chunk := (yield Next())) is not None:
@@ -301,8 +309,12 @@ class Driver:
             self._settle()
             while self._trouble is None and (job not in self._finished or self._writing):
                 happened = yield self._patience(tick)
-                if happened is not None:
+                # All that has arrived is taken in before the clock is looked at: who was held up has stalled nobody.
+                taken = 0
+                while happened is not None:
                     happened()
+                    taken += 1
+                    happened = (yield 0.0) if taken < MOST_AT_ONCE else None
                 now = self.now()
                 if self._until is not None and self._until <= now:
                     self._pause()
@@ -316,9 +328,13 @@ class Driver:
                 raise self._trouble
             self._tell_transfers()
         except BaseException:
-            # Nothing of it goes on, and partial files are free.
-            self.session.cancel(self.now(), job)
-            self._settle()
+            # Nothing of it goes on, and partial files are free. Nobody is told: it may be the telling that failed.
+            tell, self.tell = self.tell, None
+            try:
+                self.session.cancel(self.now(), job)
+                self._settle()
+            finally:
+                self.tell = tell
             for exchange in list(self._exchanges.values()):
                 self._stop(exchange)
             for blob in self._blobs.values():
@@ -336,7 +352,8 @@ class Driver:
         waits = []
         if self._until is not None:
             waits.append((self._until - self.now()) / 1000)
-        if self._blobs and self.tell is not None:
+        if self._blobs:
+            # Whether somebody reads is looked at then, and the stall clock with it.
             waits.append(tick + TICK_SECONDS - time.monotonic())
         return max(0.0, min(waits)) if waits else None
 
@@ -550,6 +567,9 @@ class Driver:
             exchange = self._exchanges.get(number)
             if exchange is not None:
                 self._stop(exchange)
+
+    def _failed(self, error: Exception) -> None:
+        self._trouble = self._trouble or error
 
     def _ended(self, number: int) -> None:
         self._exchanges.pop(number, None)

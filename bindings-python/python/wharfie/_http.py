@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 
@@ -22,9 +23,15 @@ def client_options(timeout: float) -> dict[str, object]:
     }
 
 
+def loopback_mounts(transport: Callable[..., Any], verify: bool) -> dict[str, Any]:
+    """What goes to this machine goes through no proxy, whatever the environment says: its credentials are nobody else's."""
+    own = transport(verify=verify, limits=httpx.Limits(max_connections=None, max_keepalive_connections=16))
+    return {f"all://{name}": own for name in ("localhost", "*.localhost", "127.0.0.1", "[::1]")}
+
+
 def request_timeout(seconds: float) -> httpx.Timeout:
-    """The machine has the clock for answers and stalls; only connecting is left to the transport."""
-    return httpx.Timeout(None, connect=seconds)
+    """The machine has the clock for answers and stalls. The transport's is a little later, and wakes who nobody waits for."""
+    return httpx.Timeout(seconds + 5.0, connect=seconds, pool=None)
 
 
 def fields_of(response: httpx.Response) -> list[tuple[str, bytes]]:

@@ -441,7 +441,9 @@ def _open_file(source: BinaryIO | IO[bytes], platform: str | None) -> _wharfie.I
     shown = name if isinstance(name, str) else "a file object"
     # One that has a name, and nothing was read of: it is read where it is.
     with contextlib.suppress(OSError, ValueError, AttributeError, io.UnsupportedOperation):
-        if isinstance(name, str) and source.tell() == 0:
+        # What has a name and decodes what is there (`lzma.open`) is none of them.
+        raw = getattr(source, "raw", source)
+        if isinstance(raw, io.FileIO) and isinstance(name, str) and source.tell() == 0:
             ours, there = os.fstat(source.fileno()), os.stat(name)
             if os.path.isfile(name) and (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
                 return _wharfie.Image.open_file(name, shown, None, platform)

@@ -14,7 +14,7 @@ import httpx
 from . import _wharfie
 from ._driver import Ask, Exchange, Happened, Next, Outcome, Question, Send, Stopped, Work
 from ._driver import Driver
-from ._http import client_options, fields_of
+from ._http import client_options, fields_of, loopback_mounts
 from ._options import Network, found_credentials, given_credentials
 from .progress import Progress
 
@@ -65,6 +65,7 @@ class Host:
         with self._own_lock:
             if verify not in self._own:
                 options: dict[str, Any] = client_options(self._network.timeout)
+                options["mounts"] = loopback_mounts(httpx.HTTPTransport, verify)
                 self._own[verify] = httpx.Client(verify=verify, **options)
             return self._own[verify]
 

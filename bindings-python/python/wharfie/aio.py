@@ -119,7 +119,14 @@ class Stream:
         if self._left:
             piece, self._left = self._left, b""
             return piece
-        found = await in_thread(self._stream.next_piece)
+        def keep(cancel: _wharfie.Cancel) -> bytes | None:
+            piece = self._stream.next_piece(cancel)
+            # Who is cancelled while it is made finds it the next time.
+            self._left = piece or b""
+            return piece
+
+        found = await in_thread(keep)
+        self._left = b""
         if found is None:
             raise StopAsyncIteration
         return found
@@ -284,10 +291,15 @@ class Image(Base):
 
     async def _content(self, path: Path) -> _wharfie.Content:
         wanted = encoded(path)
+        asked: set[int] = set()
         while True:
             found = await in_thread(lambda cancel: self._native.read(wanted, cancel, self._told))
             if not isinstance(found, int):
                 return found
+            if found in asked:
+                # It came, and is not what the manifest says: fetching all of the image tells what is wrong with it.
+                await self._fetch_layers()
+            asked.add(found)
             await self._fetch_layer(found)
 
     async def export(

@@ -14,10 +14,22 @@ path_not_found {'path': '/etc/nothing', 'nearest': '/etc'}
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any, ClassVar
 
 from . import _wharfie
+
+
+_ERRNO = {
+    "not_found": errno.ENOENT,
+    "path_not_found": errno.ENOENT,
+    "no_space": errno.ENOSPC,
+    "permission_denied": errno.EACCES,
+    "already_exists": errno.EEXIST,
+    "not_a_file": errno.EISDIR,
+    "timed_out": errno.ETIMEDOUT,
+}
 
 
 class WharfieError(Exception):
@@ -52,6 +64,11 @@ class WharfieError(Exception):
         )
         if hint:
             self.add_note(f"hint: {hint}")
+        if isinstance(self, OSError):
+            # What programs look at that know Python's own.
+            self.errno = _ERRNO.get(self.code)
+            self.strerror = message
+            self.filename = self.place.get("path") or self.facts.get("path")
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

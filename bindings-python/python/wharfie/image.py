@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -249,10 +250,15 @@ class Image(Base):
 
     def _content(self, path: Path) -> _wharfie.Content:
         wanted = encoded(path)
+        asked: set[int] = set()
         while True:
             found = self._native.read(wanted, _wharfie.Cancel(), self._told)
             if not isinstance(found, int):
                 return found
+            if found in asked:
+                # It came, and is not what the manifest says: fetching all of the image tells what is wrong with it.
+                self._fetch_layers()
+            asked.add(found)
             self._fetch_layer(found)
 
     def export(
@@ -316,8 +322,11 @@ class Image(Base):
             while (piece := stream.next_piece(cancel)) is not None:
                 left = memoryview(piece)
                 while left:
+                    taken = target.write(left)
+                    if taken is None and isinstance(target, io.RawIOBase):
+                        raise BlockingIOError("the target takes nothing now, and an export does not wait for it")
                     # A raw file may take less.
-                    left = left[target.write(left) or len(left) :]
+                    left = left[len(left) if taken is None else taken :]
             return ExportReport._of(stream.report() or "{}")
         finally:
             stream.close()

@@ -20,7 +20,7 @@ use crate::store::{Claim, Store};
 pub enum Claimed {
     /// It is there, of this size: `Client::skip`.
     Present(u64),
-    /// It is to be fetched, by the caller alone: `Client::fetch` from what [`Intake::have`] says.
+    /// It is to be fetched, by the caller alone: `Client::fetch` from what [`Intake::position`] says.
     Mine(Intake),
     /// Another process fetches it at this moment: ask again later.
     Busy,
@@ -96,7 +96,10 @@ impl Intake {
 
     /// Lets the partial file go at once, whoever still holds this: what has come of it stays for the next run.
     pub fn release(&self) {
-        drop(self.0.take_partial());
+        if let Some(partial) = self.0.take_partial() {
+            // Who reads it while it arrives has the file open too, and the lock is the open file's.
+            partial.unlock();
+        }
     }
 }
 
