@@ -99,7 +99,8 @@ pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     Ok(UnpackOptions { rootless, merge, cancel, ..UnpackOptions::default() })
 }
 
-fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
+/// What was odd about layers and their entries, as people are told.
+pub fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
     let of_entries = warnings
         .iter()
         .map(|warning| format!("layer {}, {}: {}", warning.layer, Name(&warning.path), warning.kind));
