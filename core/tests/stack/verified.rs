@@ -303,7 +303,7 @@ fn a_layer_of_unknown_size_waits_for_its_blob() {
         assert_eq!(stack.feed(0, 0, &blob).unwrap_err().code(), "internal");
         stack.have(0, blob.len() as u64, false).unwrap();
         Cut::new(90, 7).stack(std::slice::from_ref(&blob), &mut stack).unwrap();
-        assert_eq!(stack.tree().unwrap().lookup(b"a").map(|node| node.size()), Some(1));
+        assert_eq!(stack.tree().unwrap().lookup(b"a").map(wharfie_core::merge::Node::size), Some(1));
     }
     // No bytes at all are a blob too.
     let mut stack = Stack::new(vec![layer(b"")], None, config(&Options::default())).unwrap();
