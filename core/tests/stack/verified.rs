@@ -120,6 +120,10 @@ fn sizes_that_do_not_hold_are_told_before_anything_is_read() {
         given.size = size;
         let mut stack = Stack::new(vec![given.clone()], None, config(&Options::default())).unwrap();
         assert_eq!(stack.step().unwrap_err().code(), "size_mismatch");
+        if size == 0 {
+            // A manifest that says no size (schema 1) is not held to one.
+            continue;
+        }
         (given.size, given.descriptor.size) = (blob.len() as u64, size);
         let mut stack = Stack::new(vec![given], None, config(&Options::default())).unwrap();
         let error = stack.step().unwrap_err();
