@@ -1,9 +1,8 @@
 //! Credentials that others left: docker's and podman's files and helpers.
 
 use pyo3::prelude::*;
-use serde_json::json;
 use wharfie::credentials::{Environment, Search};
-use wharfie_core::client::Credentials;
+use wharfie::image::spoken;
 
 /// Looks where docker and podman keep credentials. Answers them as JSON, if there are any, and the places that do not work
 /// with the reason of each.
@@ -17,14 +16,6 @@ pub(crate) fn find_credentials(
         let search = Search { environment: Environment::of_process(), ..Search::default() };
         let finding = search.find(registry, repository);
         let broken = finding.broken().map(|(place, reason)| (place.to_owned(), reason.to_owned())).collect();
-        let found = finding.credentials.and_then(|credentials| match credentials {
-            Credentials::Basic { user, password } => {
-                Some(json!({"username": user, "password": password.reveal()}))
-            }
-            Credentials::RefreshToken(token) => Some(json!({"identityToken": token.reveal()})),
-            Credentials::Bearer(token) => Some(json!({"registryToken": token.reveal()})),
-            _ => None,
-        });
-        (found.map(|found| found.to_string()), broken)
+        (finding.credentials.as_ref().and_then(spoken::credentials), broken)
     })
 }

@@ -7,20 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 use wharfie::drive::Silent;
-use wharfie::export::{self, ExportOptions, Sink, format_of_name};
-use wharfie::image::{self, Read};
-use wharfie::layers::{LayerReport, default_temp_dir};
-use wharfie::unpack::{self, UnpackOptions};
+use wharfie::export::{self, Sink};
+use wharfie::image::{self, Read, spoken};
+use wharfie::layers::default_temp_dir;
+use wharfie::unpack;
 use wharfie::view::View;
 use wharfie_core::client::Reach;
-use wharfie_core::codec::Format;
 use wharfie_core::error::{Error, ErrorKind, Result};
 use wharfie_core::http::Url;
 use wharfie_core::image::Descriptor;
-use wharfie_core::merge::{IdMap, IdRange, Options, Order, Pattern, Warnings};
+use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Source, wire};
 
 use crate::error::{raise, raised};
@@ -37,25 +35,6 @@ fn platform(asked: Option<&str>) -> Result<Option<wharfie_core::Platform>> {
 /// `wharfie::image::Image`.
 #[pyclass(frozen, module = "wharfie._wharfie")]
 pub(crate) struct Image(image::Image);
-
-impl Image {
-    fn described(&self) -> Result<String> {
-        let chosen = self.0.chosen()?;
-        let pulled = self.0.pulled();
-        let manifest = self.0.raw(&chosen.manifest)?;
-        let config = chosen.config.as_ref().map(|config| self.0.raw(config)).transpose()?;
-        let index = match pulled.top.digest == chosen.manifest.digest {
-            true => None,
-            false => Some(self.0.raw(&pulled.top)?),
-        };
-        let top = json!({
-            "mediaType": pulled.top.media_type.as_str(),
-            "digest": pulled.top.digest.to_string(),
-            "size": pulled.top.size,
-        });
-        wire::describe(self.0.name(), &top.to_string(), &manifest, config.as_deref(), index.as_deref())
-    }
-}
 
 #[pymethods]
 impl Image {
@@ -116,7 +95,7 @@ impl Image {
 
     /// What `wire::describe` says.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| self.described()).map_err(raised)
+        py.detach(|| spoken::description(&self.0)).map_err(raised)
     }
 
     /// The manifest as it came.
@@ -192,176 +171,49 @@ impl Image {
         Ok(Stream::new(Kind::Layer(stream)))
     }
 
-    /// Writes the flattened root to a file. Answers the report as JSON.
-    #[pyo3(signature = (path, format, level, include, exclude, more, cancel, progress))]
-    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
+    /// Writes the flattened root to a file; the options are those of `spoken::export_options`. Answers the report as JSON.
     fn export(
         &self,
         py: Python<'_>,
         path: PathBuf,
-        format: Option<&str>,
-        level: Option<i32>,
-        include: Vec<Vec<u8>>,
-        exclude: Vec<Vec<u8>>,
-        more: String,
+        options: &str,
         cancel: &Cancel,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let chosen = Chosen { include, exclude, more };
         supervised(py, &cancel.0, progress, |told| {
-            let format = match format {
-                Some(format) => Some(format_named(format)?),
-                None => format_of_name(&path),
-            };
-            let options = chosen.export(format, level, cancel)?;
+            let options = spoken::export_options(options, Some(&path), &cancel.0)?;
             let report = self.0.export(&options, Sink::File(path), &**told)?;
-            Ok(exported(&report).to_string())
+            Ok(spoken::exported(&report))
         })
     }
 
     /// The flattened root as a stream.
-    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
-    fn export_stream(
-        &self,
-        py: Python<'_>,
-        format: Option<&str>,
-        level: Option<i32>,
-        include: Vec<Vec<u8>>,
-        exclude: Vec<Vec<u8>>,
-        more: String,
-        cancel: &Cancel,
-    ) -> PyResult<Stream> {
-        let chosen = Chosen { include, exclude, more };
-        let begin = || {
-            let format = format.map(format_named).transpose()?;
-            self.0.export_stream(chosen.export(format, level, cancel)?, Arc::new(()))
-        };
+    fn export_stream(&self, py: Python<'_>, options: &str, cancel: &Cancel) -> PyResult<Stream> {
+        let begin = || self.0.export_stream(spoken::export_options(options, None, &cancel.0)?, Arc::new(()));
         py.detach(begin).map(|stream| Stream::new(Kind::Export(Box::new(stream)))).map_err(raised)
     }
 
-    /// Writes the merged root to a directory. Answers the report as JSON.
-    #[pyo3(signature = (path, rootless, include, exclude, more, cancel, progress))]
-    #[allow(clippy::too_many_arguments, reason = "Python's callers name them")]
+    /// Writes the merged root to a directory; the options are those of `spoken::unpack_options`. Answers the report as JSON.
     fn unpack(
         &self,
         py: Python<'_>,
         path: PathBuf,
-        rootless: bool,
-        include: Vec<Vec<u8>>,
-        exclude: Vec<Vec<u8>>,
-        more: String,
+        options: &str,
         cancel: &Cancel,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
-        let chosen = Chosen { include, exclude, more };
         supervised(py, &cancel.0, progress, |told| {
-            let options = chosen.unpack(rootless, cancel)?;
+            let options = spoken::unpack_options(options, &cancel.0)?;
             let report = self.0.unpack(&options, &path, &**told)?;
-            Ok(unpacked(&report).to_string())
+            Ok(spoken::unpacked(&report))
         })
     }
 
     /// Looks whether this user may unpack so, before anything is fetched for it.
-    fn check_unpack(&self, rootless: bool, more: String) -> PyResult<()> {
-        let chosen = Chosen { include: Vec::new(), exclude: Vec::new(), more };
-        let options = chosen.unpack(rootless, &Cancel::default()).map_err(raised)?;
+    fn check_unpack(&self, options: &str) -> PyResult<()> {
+        let options = spoken::unpack_options(options, &Cancel::default().0).map_err(raised)?;
         unpack::check_permission(&options).map_err(raised)
     }
-}
-
-fn format_named(format: &str) -> Result<Format> {
-    match format {
-        "tar" => Ok(Format::Identity),
-        "tar.gz" => Ok(Format::Gzip),
-        "tar.zst" => Ok(Format::Zstd),
-        _ => {
-            let reason = format!("`{format}` is no format: there are `tar`, `tar.gz` and `tar.zst`");
-            Err(ErrorKind::InvalidOption { reason }.into())
-        }
-    }
-}
-
-/// What is chosen about a root. Patterns are bytes; `more` is an object with any of `keepDirectorySymlink`, `order` (`stream`,
-/// `canonical`), `uidMap` and `gidMap` (lists of `CONTAINER:HOST:SIZE`).
-struct Chosen {
-    include: Vec<Vec<u8>>,
-    exclude: Vec<Vec<u8>>,
-    more: String,
-}
-
-impl Chosen {
-    fn options(&self) -> Result<Options> {
-        let wrong = |reason: String| Error::from(ErrorKind::InvalidOption { reason });
-        let more: Value = serde_json::from_str(&self.more).map_err(|error| wrong(error.to_string()))?;
-        let read = |patterns: &[Vec<u8>]| patterns.iter().map(Pattern::new).collect::<Result<Vec<_>>>();
-        let mut options = Options::default();
-        options.selection.include = read(&self.include)?;
-        options.selection.exclude = read(&self.exclude)?;
-        options.keep_directory_symlink = more["keepDirectorySymlink"].as_bool().unwrap_or_default();
-        options.order = match more["order"].as_str() {
-            None | Some("stream") => Order::Stream,
-            Some("canonical") => Order::Canonical,
-            Some(other) => {
-                return Err(wrong(format!("`{other}` is no order: there are `stream` and `canonical`")));
-            }
-        };
-        let map = |key: &str| {
-            let ranges = more[key].as_array().into_iter().flatten();
-            let ranges = ranges.map(|range| range.as_str().unwrap_or_default().parse::<IdRange>());
-            IdMap::new(ranges.collect::<Result<Vec<_>>>()?)
-        };
-        options.id_maps.uid = map("uidMap")?;
-        options.id_maps.gid = map("gidMap")?;
-        Ok(options)
-    }
-
-    fn export(&self, format: Option<Format>, level: Option<i32>, cancel: &Cancel) -> Result<ExportOptions> {
-        let mut options = ExportOptions::default();
-        options.format = format.unwrap_or(Format::Identity);
-        options.level = level;
-        options.merge = self.options()?;
-        options.cancel = cancel.0.clone();
-        Ok(options)
-    }
-
-    fn unpack(&self, rootless: bool, cancel: &Cancel) -> Result<UnpackOptions> {
-        let mut options = UnpackOptions::default();
-        options.rootless = rootless;
-        options.merge = self.options()?;
-        options.cancel = cancel.0.clone();
-        Ok(options)
-    }
-}
-
-fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
-    let of_entries = warnings.iter().map(|warning| {
-        let name = wharfie_core::name::Name(&warning.path);
-        format!("layer {}, {name}: {}", warning.layer, warning.kind)
-    });
-    let of_layers = layers.iter().enumerate().filter_map(|(position, layer)| {
-        layer.mismatch.as_ref().map(|mismatch| format!("layer {position}: {mismatch}"))
-    });
-    of_entries.chain(of_layers).collect()
-}
-
-fn exported(report: &export::Report) -> Value {
-    json!({
-        "entries": report.entries,
-        "tarBytes": report.tar_bytes,
-        "bytes": report.bytes,
-        "seconds": report.elapsed.as_secs_f64(),
-        "warnings": warned(&report.warnings, &report.layers),
-    })
-}
-
-fn unpacked(report: &unpack::Report) -> Value {
-    json!({
-        "entries": report.entries,
-        "bytes": report.bytes,
-        "seconds": report.elapsed.as_secs_f64(),
-        "recordedOwners": report.lacks.recorded(),
-        "warnings": warned(&report.warnings, &report.layers),
-    })
 }
 
 /// The merged tree.
@@ -389,7 +241,7 @@ impl Tree {
 
     /// What was odd about the layers.
     fn warnings(&self) -> Vec<String> {
-        warned(self.0.tree.warnings(), &self.0.layers)
+        spoken::warned(self.0.tree.warnings(), &self.0.layers)
     }
 }
 
@@ -463,7 +315,7 @@ impl Stream {
     /// The report of an export that has come to its end, as JSON.
     fn report(&self) -> Option<String> {
         match &*self.lock() {
-            Some(Kind::Export(stream)) => stream.outcome().map(|report| exported(report).to_string()),
+            Some(Kind::Export(stream)) => stream.outcome().map(spoken::exported),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -85,25 +85,14 @@ def store_dir(store: str | os.PathLike[str] | None) -> str | None:
     return None if store is None else os.fspath(store)
 
 
-def patterns(said: Any) -> list[bytes]:
-    """Patterns for paths, as bytes."""
+def _patterns(said: Any) -> list[list[int]]:
+    """Patterns for paths, as the bytes that they are."""
     if isinstance(said, str | bytes | os.PathLike):
         said = [said]
-    return [os.fsencode(pattern) for pattern in said]
+    return [list(os.fsencode(pattern)) for pattern in said]
 
 
-def more(
-    keep_directory_symlink: bool,
-    *,
-    order: str = "stream",
-    uid_map: Iterable[str] = (),
-    gid_map: Iterable[str] = (),
-) -> str:
-    """What else is chosen about a root."""
-    said = {
-        "keepDirectorySymlink": keep_directory_symlink,
-        "order": order,
-        "uidMap": list(uid_map),
-        "gidMap": list(gid_map),
-    }
-    return json.dumps(said)
+def root_options(include: Any, exclude: Any, **more: Any) -> str:
+    """What is chosen about a root, for the native part; what is `None` is left out."""
+    said = {"include": _patterns(include), "exclude": _patterns(exclude), **more}
+    return json.dumps({name: value for name, value in said.items() if value is not None})

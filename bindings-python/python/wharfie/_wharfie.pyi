@@ -125,37 +125,10 @@ class Image:
     def view(self, cancel: Cancel, progress: _Progress | None) -> Tree: ...
     def read(self, path: bytes, cancel: Cancel, progress: _Progress | None) -> Content | int: ...
     def layer(self, layer: int) -> Stream: ...
-    def export(
-        self,
-        path: _Path,
-        format: str | None,
-        level: int | None,
-        include: Sequence[bytes],
-        exclude: Sequence[bytes],
-        more: str,
-        cancel: Cancel,
-        progress: _Progress | None,
-    ) -> str: ...
-    def export_stream(
-        self,
-        format: str | None,
-        level: int | None,
-        include: Sequence[bytes],
-        exclude: Sequence[bytes],
-        more: str,
-        cancel: Cancel,
-    ) -> Stream: ...
-    def unpack(
-        self,
-        path: _Path,
-        rootless: bool,
-        include: Sequence[bytes],
-        exclude: Sequence[bytes],
-        more: str,
-        cancel: Cancel,
-        progress: _Progress | None,
-    ) -> str: ...
-    def check_unpack(self, rootless: bool, more: str) -> None: ...
+    def export(self, path: _Path, options: str, cancel: Cancel, progress: _Progress | None) -> str: ...
+    def export_stream(self, options: str, cancel: Cancel) -> Stream: ...
+    def unpack(self, path: _Path, options: str, cancel: Cancel, progress: _Progress | None) -> str: ...
+    def check_unpack(self, options: str) -> None: ...
 
 @final
 class Tree:

@@ -38,7 +38,7 @@ from ._image import (
     rows,
     top_of,
 )
-from ._options import AskLogin, AskLoginAsync, Login, Network, more, option_error, patterns, store_dir
+from ._options import AskLogin, AskLoginAsync, Login, Network, option_error, root_options, store_dir
 
 #: Who is told of progress. It is called on the loop's thread for what comes over the network, on another for the rest.
 Tell = Callable[[_progress.Progress], None]
@@ -305,23 +305,29 @@ class Image(Base):
     ) -> ExportReport:
         """Writes the flattened root as a tar. See `wharfie.Image.export`; `write` of the target may be a coroutine's, and is else
         called in a thread."""
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
+        options = root_options(
+            include,
+            exclude,
+            format=format,
+            level=level,
+            order=order,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
         if isinstance(target, str | os.PathLike):
             await self._fetch_layers()
             path = os.fspath(target)
             return ExportReport._of(
                 await in_thread(
-                    lambda cancel: self._native.export(
-                        path, format, level, wanted, unwanted, rest, cancel, self._told
-                    )
+                    lambda cancel: self._native.export(path, options, cancel, self._told)
                 )
             )
         if not hasattr(target, "write"):
             raise option_error("the target is neither a path nor a binary file")
         await self._fetch_layers()
         write = cast("Callable[[Any], Any]", target.write)
-        stream = self._native.export_stream(format, level, wanted, unwanted, rest, _wharfie.Cancel())
+        stream = self._native.export_stream(options, _wharfie.Cancel())
         try:
             while (piece := await in_thread(stream.next_piece)) is not None:
                 if inspect.iscoroutinefunction(write):
@@ -351,10 +357,18 @@ class Image(Base):
         gid_map: Iterable[str] = (),
     ) -> AsyncIterator[bytes]:
         """The same, chunk by chunk. The end is only reached if all of it is right."""
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
+        options = root_options(
+            include,
+            exclude,
+            format=format,
+            level=level,
+            order=order,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
         await self._fetch_layers()
-        stream = self._native.export_stream(format, level, wanted, unwanted, rest, _wharfie.Cancel())
+        stream = self._native.export_stream(options, _wharfie.Cancel())
         try:
             while (piece := await in_thread(stream.next_piece)) is not None:
                 yield piece
@@ -373,14 +387,20 @@ class Image(Base):
         gid_map: Iterable[str] = (),
     ) -> UnpackReport:
         """Writes the merged root to a directory. See `wharfie.Image.unpack`."""
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, uid_map=uid_map, gid_map=gid_map)
-        self._native.check_unpack(rootless, rest)
+        options = root_options(
+            include,
+            exclude,
+            rootless=rootless,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
+        self._native.check_unpack(options)
         await self._fetch_layers()
         path = os.fspath(directory)
         return UnpackReport._of(
             await in_thread(
-                lambda cancel: self._native.unpack(path, rootless, wanted, unwanted, rest, cancel, self._told)
+                lambda cancel: self._native.unpack(path, options, cancel, self._told)
             )
         )
 

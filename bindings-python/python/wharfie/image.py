@@ -28,7 +28,7 @@ from ._image import (
     stream_file,
     top_of,
 )
-from ._options import AskLogin, Login, Network, more, option_error, patterns, store_dir
+from ._options import AskLogin, Login, Network, option_error, root_options, store_dir
 from ._sync import Host
 
 #: Who is told of progress.
@@ -292,18 +292,26 @@ class Image(Base):
         Raises:
             WharfieError: if a layer is not what it should be, or the target cannot be written.
         """
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
+        options = root_options(
+            include,
+            exclude,
+            format=format,
+            level=level,
+            order=order,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
         cancel = _wharfie.Cancel()
         if isinstance(target, str | os.PathLike):
             self._fetch_layers()
             path = os.fspath(target)
-            said = self._native.export(path, format, level, wanted, unwanted, rest, cancel, self._told)
+            said = self._native.export(path, options, cancel, self._told)
             return ExportReport._of(said)
         if not hasattr(target, "write"):
             raise option_error("the target is neither a path nor a binary file")
         self._fetch_layers()
-        stream = self._native.export_stream(format, level, wanted, unwanted, rest, cancel)
+        stream = self._native.export_stream(options, cancel)
         try:
             while (piece := stream.next_piece(cancel)) is not None:
                 left = memoryview(piece)
@@ -327,11 +335,19 @@ class Image(Base):
         gid_map: Iterable[str] = (),
     ) -> Iterator[bytes]:
         """The same, chunk by chunk. The end is only reached if all of it is right."""
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, order=order, uid_map=uid_map, gid_map=gid_map)
+        options = root_options(
+            include,
+            exclude,
+            format=format,
+            level=level,
+            order=order,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
         self._fetch_layers()
         cancel = _wharfie.Cancel()
-        stream = self._native.export_stream(format, level, wanted, unwanted, rest, cancel)
+        stream = self._native.export_stream(options, cancel)
         try:
             while (piece := stream.next_piece(cancel)) is not None:
                 yield piece
@@ -365,13 +381,19 @@ class Image(Base):
             AlreadyExistsError: if there is something.
             UnsupportedByTargetError: if the file system there cannot hold it.
         """
-        wanted, unwanted = patterns(include), patterns(exclude)
-        rest = more(keep_directory_symlink, uid_map=uid_map, gid_map=gid_map)
-        self._native.check_unpack(rootless, rest)
+        options = root_options(
+            include,
+            exclude,
+            rootless=rootless,
+            keepDirectorySymlink=keep_directory_symlink,
+            uidMap=list(uid_map),
+            gidMap=list(gid_map),
+        )
+        self._native.check_unpack(options)
         self._fetch_layers()
         cancel = _wharfie.Cancel()
         path = os.fspath(directory)
-        said = self._native.unpack(path, rootless, wanted, unwanted, rest, cancel, self._told)
+        said = self._native.unpack(path, options, cancel, self._told)
         return UnpackReport._of(said)
 
     def _fetch_layers(self) -> None:

@@ -20,7 +20,7 @@ use crate::store::{Claim, Store};
 pub enum Claimed {
     /// It is there, of this size: `Client::skip`.
     Present(u64),
-    /// It is to be fetched, by the caller alone: `Client::fetch` from what [`Intake::have`] says.
+    /// It is to be fetched, by the caller alone: `Client::fetch` from what [`Intake::position`] says.
     Mine(Intake),
     /// Another process fetches it at this moment: ask again later.
     Busy,

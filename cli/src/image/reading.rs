@@ -144,7 +144,7 @@ impl Image {
         })
     }
 
-    /// Writes the flattened root: see [`export`]. All layers have to be here.
+    /// Writes the flattened root: see [`export()`]. All layers have to be here.
     ///
     /// # Errors
     /// As there.
@@ -178,7 +178,7 @@ impl Image {
         })
     }
 
-    /// Writes the merged root to a directory: see [`unpack`]. All layers have to be here.
+    /// Writes the merged root to a directory: see [`unpack()`]. All layers have to be here.
     ///
     /// # Errors
     /// As there, and `permission_denied` before anything is read where this user cannot give files their owners.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use wharfie_core::client::Credentials;
 use wharfie_core::codec::Format;
 use wharfie_core::error::{ErrorKind, Result};
-use wharfie_core::merge::{Options, Warnings};
+use wharfie_core::merge::{Options, Pattern, Warnings};
 use wharfie_core::name::Name;
 use wharfie_core::wire;
 
@@ -64,14 +64,33 @@ impl Given {
         Ok(self.take(name, "`true` or `false`", Value::as_bool)?.unwrap_or_default())
     }
 
+    fn patterns(&mut self, name: &str) -> Result<Vec<Pattern>> {
+        let texts = self.take(name, "a list of patterns", |value| {
+            value.as_array()?.iter().map(pattern).collect::<Option<Vec<_>>>()
+        })?;
+        texts.unwrap_or_default().into_iter().map(Pattern::new).collect()
+    }
+
     /// What is left says how layers are merged.
-    fn merge(self) -> Result<Options> {
-        wire::merge_options(&Value::Object(self.0).to_string())
+    fn merge(mut self) -> Result<Options> {
+        let (include, exclude) = (self.patterns("include")?, self.patterns("exclude")?);
+        let mut options = wire::merge_options(&Value::Object(self.0).to_string())?;
+        options.selection.include = include;
+        options.selection.exclude = exclude;
+        Ok(options)
     }
 }
 
-/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, and those of [`wire::merge_options`]. The format is
-/// that of the file's name where none is said, and a tar else.
+/// A pattern as text, or as the bytes that it is.
+fn pattern(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        _ => value.as_array()?.iter().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
+    }
+}
+
+/// The options of an export: `format` (`tar`, `tar.gz`, `tar.zst`), `level`, and those of [`wire::merge_options`], whose patterns may
+/// be lists of bytes here. The format is that of the file's name where none is said, and a tar else.
 ///
 /// # Errors
 /// `invalid_option`, `invalid_pattern`, `invalid_id_map`.
@@ -99,7 +118,8 @@ pub fn unpack_options(text: &str, cancel: &Cancel) -> Result<UnpackOptions> {
     Ok(UnpackOptions { rootless, merge, cancel, ..UnpackOptions::default() })
 }
 
-fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
+/// What was odd about layers and their entries, as people are told.
+pub fn warned(warnings: &Warnings, layers: &[LayerReport]) -> Vec<String> {
     let of_entries = warnings
         .iter()
         .map(|warning| format!("layer {}, {}: {}", warning.layer, Name(&warning.path), warning.kind));

@@ -577,7 +577,7 @@ fn a_page_that_is_not_told_why_says_what_it_may_be() {
 #[test]
 fn a_certificate_that_is_not_taken_is_no_reason_to_speak_plain_http() {
     let mut config = Config::default();
-    config.default_registry.transport = crate::client::Transport::Insecure;
+    config.default_registry.transport = Transport::Insecure;
     let mut client = Client::new(config);
     client.pull(Millis(0), &reference(ONE), PullOptions::default());
     loop {
