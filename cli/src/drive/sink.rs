@@ -63,10 +63,16 @@ pub(crate) enum Refusal {
 impl Sink {
     pub(crate) fn new(partial: Partial, size: u64, have: u64) -> Sink {
         let second = partial.file().try_clone().ok();
+        let arrival = second.map(|file| Arc::new(Arrival::new(file)));
+        Sink { arrival, ..Sink::unread(partial, size, have) }
+    }
+
+    /// One that nobody reads while it arrives. A second handle would keep the file's lock where the first is let go.
+    pub(crate) fn unread(partial: Partial, size: u64, have: u64) -> Sink {
         Sink {
             digest: *partial.digest(),
             size,
-            arrival: second.map(|file| Arc::new(Arrival::new(file))),
+            arrival: None,
             inner: Mutex::new(Inner { place: Some(Place::Disk(partial)), owner: None }),
             position: AtomicU64::new(have),
             writing_down: Arc::default(),

@@ -65,7 +65,7 @@ impl Intake {
             Claim::Busy => Claimed::Busy,
             Claim::Mine(partial) => {
                 let have = partial.len()?;
-                Claimed::Mine(Intake(Arc::new(Sink::new(partial, size, have))))
+                Claimed::Mine(Intake(Arc::new(Sink::unread(partial, size, have))))
             }
         })
     }
