@@ -32,6 +32,13 @@ _ERRNO = {
 }
 
 
+def _fill(error: OSError, number: int | None, message: str, filename: str | None) -> None:
+    """What programs look at that know Python's own errors."""
+    error.errno = number
+    error.strerror = message
+    error.filename = filename
+
+
 class WharfieError(Exception):
     """Any failure that Wharfie tells of. The text says what happened and where."""
 
@@ -65,10 +72,7 @@ class WharfieError(Exception):
         if hint:
             self.add_note(f"hint: {hint}")
         if isinstance(self, OSError):
-            # What programs look at that know Python's own.
-            self.errno = _ERRNO.get(self.code)
-            self.strerror = message
-            self.filename = self.place.get("path") or self.facts.get("path")
+            _fill(self, _ERRNO.get(self.code), message, self.place.get("path") or self.facts.get("path"))
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
