@@ -13,9 +13,7 @@ use wharfie::image::{self, Read, spoken};
 use wharfie::layers::default_temp_dir;
 use wharfie::unpack;
 use wharfie::view::View;
-use wharfie_core::client::Reach;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::http::Url;
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Platform, wire};
@@ -298,21 +296,4 @@ impl Tree {
 #[napi]
 pub fn source(name: String) -> napi::Result<String> {
     wire::source(&name).map_err(thrown)
-}
-
-/// The platform that is meant if none is named.
-#[napi]
-pub fn own_platform() -> napi::Result<String> {
-    image::platform(None).map(|own| own.to_string()).map_err(thrown)
-}
-
-/// Whether a request may go to a URL, by what that shows: `reach` is what its `start` said.
-#[napi]
-pub fn reach_allows(reach: String, url: String) -> napi::Result<bool> {
-    let reach = match reach.as_str() {
-        "any" => Reach::Any,
-        _ => Reach::NoLoopbackOrLinkLocal,
-    };
-    let url: Url = url.parse().map_err(thrown)?;
-    Ok(reach.allows(url.host_kind()))
 }

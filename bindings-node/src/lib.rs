@@ -10,6 +10,7 @@
     reason = "the docs are those of the TypeScript, and `native.ts` declares what is here"
 )]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "JavaScript has one kind of number")]
+#![cfg_attr(test, allow(dead_code, reason = "napi's macros register nothing there"))]
 
 mod apart;
 mod command;

@@ -79,7 +79,7 @@ test("a directory, without root", async () => {
 
 test("streams are Node's, begin when they are read, and wait for their reader", async () => {
   const path = join(folder, "large.tar");
-  large(path, 64 << 20);
+  large(path, 256 << 20);
   const image = await Image.open(path, on);
   const stream = image.export();
   assert.ok(stream instanceof Readable);
@@ -95,8 +95,10 @@ test("streams are Node's, begin when they are read, and wait for their reader", 
     if (length < 4 << 20) await sleep(20);
     most = Math.max(most, process.memoryUsage().rss - before);
   }
-  assert.ok(length > 64 << 20);
-  assert.ok(most < 64 << 20, `${most >> 20} MiB more`);
+  assert.ok(length > 256 << 20);
+  // V8 frees what has gone by when it has gathered some 64 MiB of it.
+  console.log(`# a stream of ${length >> 20} MiB: ${most >> 20} MiB of memory more, at most`);
+  assert.ok(most < 160 << 20, `${most >> 20} MiB more`);
   const file = image.createReadStream("/data/0/0");
   assert.equal((await all(file)).length, 1 << 18);
   const stopped = image.export();
