@@ -94,7 +94,7 @@ await esbuild.build({
   ...common,
   entryPoints: [entry("web"), entry("worker")],
   outdir: dist,
-  chunkNames: "shared-[hash]",
+  chunkNames: "shared",
   splitting: true,
   format: "esm",
   platform: "browser",
@@ -107,7 +107,7 @@ writeFileSync(join(dist, "cjs", "package.json"), '{"type":"commonjs"}\n');
 cpSync(join(here, "driver", "glue.d.ts"), join(dist, "types", "glue.d.ts"));
 cpSync(join(here, "driver", "glue.d.ts"), join(dist, "cjs", "types", "glue.d.ts"));
 
-const shared = readdirSync(dist).filter((name) => name.startsWith("shared-"));
+const shared = readdirSync(dist).filter((name) => name.startsWith("shared"));
 for (const name of ["wharfie.wasm", "node.js", "cjs/node.js", "web.js", "worker.js", ...shared]) {
   const path = join(dist, name);
   if (!existsSync(path)) throw new Error(`${name} was not built`);

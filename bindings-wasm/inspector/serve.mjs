@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
 /** What the page needs of the package. */
-const PARTS = ["web.js", "worker.js", "wharfie.wasm"];
+const PARTS = ["web.js", "worker.js", "shared.js", "wharfie.wasm"];
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".wasm": "application/wasm" };
 
 /** The page's own files. */
