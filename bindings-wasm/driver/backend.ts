@@ -15,6 +15,8 @@ export interface Session {
   pullBlob(now: number, reference: string): number;
   tags(now: number, repository: string, options: string): number;
   cancel(now: number, job: number): void;
+  /** Bytes of a blob that are in its sink, while anybody wants it. */
+  progress(blob: number): number | undefined;
   poll(): string;
   body(id: number): Uint8Array | undefined;
   document(number: number): Uint8Array | undefined;
