@@ -71,6 +71,8 @@ export class MergedLayers implements LayersView {
   readonly #bytes: LayerBytes;
   readonly #wrap: <T extends object>(raw: T) => T;
   readonly #sources: (Promise<ByteSource> | undefined)[];
+  /** Layers of which core knows how long they are and whether they are verified. */
+  readonly #told = new Set<number>();
   readonly #failed = new Map<number, string>();
   readonly #streams = new Set<() => void>();
   readonly #others = new Set<MergedLayers>();
@@ -115,9 +117,12 @@ export class MergedLayers implements LayersView {
 
   async content(path: string, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     const reader = await this.#alone(work, async () => {
-      for (;;) {
+      for (let before: number | undefined; ; ) {
         const needed = this.#stack.find(path);
         if (needed === undefined) return this.#wrap(this.#stack.read(path));
+        // It would be asked for for ever.
+        if (needed === before) throw new TypeError(`layer ${needed} was read and is not known`);
+        before = needed;
         await this.#drive(needed, work);
       }
     });
@@ -263,8 +268,10 @@ export class MergedLayers implements LayersView {
         if (step === DONE) return;
         if (step === WORKING) continue;
         const { source } = this.#stack;
-        if (this.#sources[source] === undefined) {
+        if (!this.#told.has(source)) {
           const { size } = await this.#source(source, work);
+          this.#open();
+          this.#told.add(source);
           this.#stack.have(source, size, this.#layers[source]?.verified ?? false);
           continue;
         }
