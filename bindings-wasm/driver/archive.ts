@@ -46,7 +46,11 @@ export async function find(
 ): Promise<Found> {
   const opening = backend.opening(choice.kind);
   const isFolder = !("read" in from);
+  let isOpen = true;
   const close = async (): Promise<void> => {
+    if (!isOpen) return;
+    isOpen = false;
+    opening.free();
     for (const source of isFolder ? from.values() : [from]) await source.close?.();
   };
   const member = (name: string | undefined): ByteSource => {
@@ -75,7 +79,6 @@ export async function find(
           break;
         case "unpack": {
           const spool = await unpack(backend, store, member(undefined), work);
-          opening.free();
           await close();
           return await find(backend, store, spool, choice, work);
         }
@@ -97,16 +100,12 @@ export async function find(
             name: entries.map((entry) => (entry.digest === step.done.top.digest ? nameOf(entry) : undefined)).find(Boolean),
             document: (digest) => opening.document(digest),
             blob: where,
-            close: async () => {
-              opening.free();
-              await close();
-            },
+            close,
           };
         }
       }
     }
   } catch (error) {
-    opening.free();
     await close();
     throw error;
   }
