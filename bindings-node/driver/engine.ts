@@ -137,7 +137,7 @@ export class NativeEngine implements internal.Engine {
 
   async content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     this.#open();
-    for (;;) {
+    for (let before: number | undefined; ; ) {
       let layer: number | undefined;
       const stream = await this.#noting(
         streamed(this.#native, options, async (work) => {
@@ -148,6 +148,12 @@ export class NativeEngine implements internal.Engine {
         }),
       );
       if (layer === undefined) return stream;
+      // One that was fetched and is asked for again is not what the manifest says it is: so says who fetches by the manifest.
+      if (layer === before) {
+        await this.#fetcher?.all(options);
+        throw new TypeError(`layer ${layer} was fetched and is not there`);
+      }
+      before = layer;
       await this.#fetch(layer, options);
     }
   }
@@ -198,6 +204,8 @@ export class NativeEngine implements internal.Engine {
     if (this.#closed) return;
     this.#closed = true;
     this.#tree = undefined;
+    // The client ends first: what it fetches goes where the image reads.
     await this.#closing();
+    this.#image.close();
   }
 }
