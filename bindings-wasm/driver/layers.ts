@@ -6,6 +6,7 @@ import type { LayerState } from "./engine.js";
 import { WharfieError } from "./errors.js";
 import { check, localError } from "./failure.js";
 import type { Machine, Reader, Stack } from "./glue.js";
+import { turn, TURN, turns } from "./turn.js";
 import type { ExportOptions, Verified, WorkOptions } from "./types.js";
 
 const DONE = -1;
@@ -14,24 +15,7 @@ const WORKING = -2;
 const PIECE = 256 << 10;
 /** What is read from a blob at once. */
 const READ = 1 << 20;
-/** Milliseconds after which others on this thread get their turn. */
-const TURN = 8;
 const PROGRESS_EVERY = 50;
-
-/** Lets whatever else there is on this thread go first. */
-const turn: () => Promise<void> = ((): (() => Promise<void>) => {
-  const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => unknown };
-  if (setImmediate) return () => new Promise((resolve) => void setImmediate(resolve));
-  // A timer of a browser waits four milliseconds, a message does not.
-  const channel = new MessageChannel();
-  const waiting: (() => void)[] = [];
-  channel.port1.onmessage = () => waiting.shift()?.();
-  return () =>
-    new Promise((resolve) => {
-      waiting.push(resolve);
-      channel.port2.postMessage(undefined);
-    });
-})();
 
 /** A blob that is read forwards as a rule: the next part is on its way while this one is worked on. */
 class Ahead {
@@ -185,12 +169,19 @@ export class MergedLayers implements LayersView {
     let offset = 0;
     let input: Uint8Array = new Uint8Array(0);
     let over = false;
+    const others = turns();
     return this.#chunks(
       work,
       async () => {
         while (!over) {
+          await others();
+          this.#open();
+          check(this.#backend, work.signal);
           if (input.length === 0 && offset < source.size) {
             input = await this.#guarded(ahead.read(offset, source.size - offset));
+            this.#open();
+            // It has become shorter since it was read to its end.
+            if (input.length === 0) throw localError(this.#backend, "reading", new Error("the file became shorter"));
             offset += input.length;
           }
           const last = offset >= source.size;
