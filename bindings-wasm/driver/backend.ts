@@ -82,7 +82,7 @@ export interface Unpacked {
 /** One layer, as a view wants it: its descriptor, and what is known of it. */
 export interface LayerSource extends Descriptor {
   readonly diffId?: string;
-  /** Whether its blob was verified when it was fetched into a store of ours. */
+  /** Whether its blob was verified when it was fetched into a store of ours: as of when it is asked. */
   readonly verified: boolean;
 }
 

@@ -102,6 +102,8 @@ export class Client {
 
   /** The documents that came, by their digests. */
   readonly documents = new Map<string, Uint8Array>();
+  /** Blobs that this client saw verified. What merely lies in a store may have rotted there. */
+  readonly verified = new Set<string>();
 
   constructor(backend: ClientBackend, host: Host, store: BlobStore, options: RegistryOptions) {
     this.#backend = backend;
@@ -324,6 +326,7 @@ export class Client {
         }
         break;
       case "blob_verified":
+        this.verified.add(event.digest);
         this.#verified(event.blob);
         break;
       case "need_credentials":

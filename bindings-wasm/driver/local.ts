@@ -217,7 +217,7 @@ abstract class Layered implements Engine {
   readonly #view: LayersView;
   readonly #closing: () => Promise<void>;
 
-  constructor(backend: Backend, closing: () => Promise<void>, facts: ImageFacts, verified: boolean) {
+  constructor(backend: Backend, closing: () => Promise<void>, facts: ImageFacts, verified: (digest: string) => boolean) {
     this.backend = backend;
     this.facts = facts;
     this.#closing = closing;
@@ -225,7 +225,13 @@ abstract class Layered implements Engine {
     this.descriptors = descriptors;
     const layers = descriptors.map((descriptor, index) => {
       const diffId = diffIds[index];
-      return { ...descriptor, verified, ...(diffId === undefined ? {} : { diffId }) };
+      return {
+        ...descriptor,
+        get verified() {
+          return verified(descriptor.digest);
+        },
+        ...(diffId === undefined ? {} : { diffId }),
+      };
     });
     this.#view = backend.layers(layers, facts.description.diffIds, (index, work) => this.bytes(index, work));
     if (this.#view.unpack) this.unpack = (directory, work) => this.#view.unpack?.(directory, work) ?? Promise.resolve();
@@ -275,7 +281,7 @@ class Local extends Layered {
   readonly #found: Found;
 
   constructor(backend: Backend, closing: () => Promise<void>, found: Found, facts: ImageFacts) {
-    super(backend, closing, facts, false);
+    super(backend, closing, facts, () => false);
     this.#found = found;
   }
 
@@ -308,7 +314,7 @@ class Remote extends Layered {
     client: Client,
     facts: ImageFacts,
   ) {
-    super(backend, closing, facts, true);
+    super(backend, closing, facts, (digest) => client.verified.has(digest));
     this.#client = client;
     this.#store = store;
   }
