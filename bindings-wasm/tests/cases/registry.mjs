@@ -108,6 +108,22 @@ test("of two that wait for one blob, one gives up", async (host) => {
   await image.close();
 });
 
+test("a stream that is cancelled while it opens stops what that takes", async (host) => {
+  const image = await host.wharfie.Image.open(`${host.server.open}/slow-opening:1`, quick);
+  const reader = image.export().getReader();
+  const reading = reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await reader.cancel();
+  equal((await reading).done, true);
+  for (let tries = 0; ; tries++) {
+    const log = await (await fetch(`http://${host.server.open}/log`)).json();
+    if (log.includes("closed slow-opening")) break;
+    ok(tries < 50, "the connection stays open");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await image.close();
+});
+
 test("closed while a blob comes: what is under way ends, and it can be closed again", async (host) => {
   const image = await host.wharfie.Image.open(`${host.server.open}/slow-closed:1`, quick);
   let closing;
