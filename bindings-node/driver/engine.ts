@@ -57,7 +57,7 @@ export class NativeEngine implements internal.Engine {
   readonly #closing: () => Promise<void>;
   readonly #failed = new Map<number, string>();
   #tree: Promise<Tree> | undefined;
-  #all: Promise<void> | undefined;
+  readonly #all = new internal.Shared<void>();
   /** Whether every layer was read to its end, and held. */
   #known = false;
   #closed = false;
@@ -94,14 +94,11 @@ export class NativeEngine implements internal.Engine {
     this.#open();
     const fetcher = this.#fetcher;
     if (!fetcher) return Promise.resolve();
-    this.#all ??= (async () => {
+    const backend = this.#native as unknown as internal.ClientBackend;
+    return this.#all.join(backend, options.signal, async (signal) => {
       const missing = await awaiting(() => this.#image.missing());
-      if (missing.length > 0) await fetcher.all(options);
-    })().catch((error: unknown) => {
-      this.#all = undefined;
-      throw error;
+      if (missing.length > 0) await fetcher.all({ ...options, signal });
     });
-    return this.#all;
   }
 
   async layerStates(): Promise<readonly LayerState[]> {

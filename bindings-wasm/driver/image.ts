@@ -2,6 +2,7 @@
 
 import { collect } from "./collect.js";
 import type { Engine, ImageFacts, LayerState } from "./engine.js";
+import { CancelledError } from "./errors.js";
 import { END, FileEntry, type Opener, Rows } from "./table.js";
 import { Tree } from "./tree.js";
 import type {
@@ -254,8 +255,16 @@ export class Image {
   }
 
   /** The whole tree, to walk about in. It is read once. */
-  tree(options: WorkOptions = {}): Promise<Tree> {
-    this.#tree ??= Tree.read(this.#engine, this.#opener, options).catch((error: unknown) => {
+  async tree(options: WorkOptions = {}): Promise<Tree> {
+    while (this.#tree) {
+      try {
+        return await this.#tree;
+      } catch (error) {
+        // That whoever asked first gave up is nothing to others.
+        if (!(error instanceof CancelledError) || options.signal?.aborted) throw error;
+      }
+    }
+    this.#tree = Tree.read(this.#engine, this.#opener, options).catch((error: unknown) => {
       this.#tree = undefined;
       throw error;
     });
@@ -316,7 +325,7 @@ export class Image {
 }
 
 /** A stream that is opened when somebody reads. */
-export function later<T extends WorkOptions>(
+function later<T extends WorkOptions>(
   options: T,
   open: (options: T) => Promise<ReadableStream<Uint8Array>>,
 ): ReadableStream<Uint8Array> {
@@ -325,15 +334,17 @@ export function later<T extends WorkOptions>(
   const stop = new AbortController();
   const { signal } = options;
   const follow = (): void => stop.abort(signal?.reason);
-  if (signal?.aborted) follow();
-  else signal?.addEventListener("abort", follow, { once: true });
   const end = (): void => signal?.removeEventListener("abort", follow);
   let opening: Promise<ReadableStream<Uint8Array>> | undefined;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
-          opening ??= open({ ...options, signal: stop.signal });
+          if (!opening) {
+            if (signal?.aborted) follow();
+            else signal?.addEventListener("abort", follow, { once: true });
+            opening = open({ ...options, signal: stop.signal });
+          }
           reader ??= (await opening).getReader();
           const { done, value } = await reader.read();
           if (!done) return controller.enqueue(value);

@@ -9,6 +9,7 @@ import { check, localError } from "./failure.js";
 import type { Folder, Host } from "./host.js";
 import type { Yard } from "./image.js";
 import { blobSource } from "./opfs.js";
+import { Shared } from "./shared.js";
 import type {
   Description,
   Descriptor,
@@ -303,8 +304,8 @@ class Local extends Layered {
 class Remote extends Layered {
   readonly #client: Client;
   readonly #store: BlobStore;
-  readonly #open = new Map<string, Promise<ByteSource>>();
-  #all: Promise<void> | undefined;
+  readonly #open = new Map<string, Shared<ByteSource>>();
+  readonly #all = new Shared<void>();
   #closed = false;
 
   constructor(
@@ -330,11 +331,10 @@ class Remote extends Layered {
     const digest = this.descriptors[index]?.digest ?? "";
     let source = this.#open.get(digest);
     if (!source) {
-      source = this.#fetched(digest, work);
+      source = new Shared();
       this.#open.set(digest, source);
-      source.catch(() => this.#open.delete(digest));
     }
-    return source;
+    return source.join(this.backend, work.signal, (signal) => this.#fetched(digest, { ...work, signal }));
   }
 
   async #fetched(digest: string, work: WorkOptions): Promise<ByteSource> {
@@ -354,11 +354,7 @@ class Remote extends Layered {
   }
 
   override fetchLayers(options: WorkOptions): Promise<void> {
-    this.#all ??= this.#fetchAll(options).catch((error: unknown) => {
-      this.#all = undefined;
-      throw error;
-    });
-    return this.#all;
+    return this.#all.join(this.backend, options.signal, (signal) => this.#fetchAll({ ...options, signal }));
   }
 
   async #fetchAll(options: WorkOptions): Promise<void> {
@@ -369,6 +365,6 @@ class Remote extends Layered {
   protected override async end(): Promise<void> {
     this.#closed = true;
     await this.#client.close();
-    for (const source of this.#open.values()) await (await source.catch(() => undefined))?.close?.();
+    for (const { result } of this.#open.values()) await (await result?.catch(() => undefined))?.close?.();
   }
 }

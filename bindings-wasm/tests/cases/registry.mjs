@@ -108,6 +108,21 @@ test("of two that wait for one blob, one gives up", async (host) => {
   await image.close();
 });
 
+test("of two that ask for the same, the first gives up, or the second does", async (host) => {
+  for (const which of [0, 1]) {
+    const image = await host.wharfie.Image.open(`${host.server.open}/brisk:1`, quick);
+    const stops = [new AbortController(), new AbortController()];
+    const began = performance.now();
+    const pulls = stops.map(({ signal }) => image.pull({ signal }));
+    setTimeout(() => stops[which].abort(), 100);
+    equal((await failure(pulls[which])).code, "cancelled");
+    ok(performance.now() - began < 700, "it waited for the other");
+    await pulls[1 - which];
+    equal((await image.readFile("/data/noise")).length, 3 << 20);
+    await image.close();
+  }
+});
+
 test("a stream that is cancelled while it opens stops what that takes", async (host) => {
   const image = await host.wharfie.Image.open(`${host.server.open}/slow-opening:1`, quick);
   const reader = image.export().getReader();
