@@ -201,8 +201,8 @@ export class NativeEngine implements internal.Engine {
     if (this.#closed) return;
     this.#closed = true;
     this.#tree = undefined;
-    // The client ends first: what it fetches goes where the image reads.
-    await this.#closing();
+    // Its files are let go before the folder that they are in.
     this.#image.close();
+    await this.#closing();
   }
 }

@@ -99,8 +99,8 @@ impl Image {
         asked: Option<String>,
     ) -> napi::Result<PromiseRaw<'_, Image>> {
         let open = move || {
-            let file = File::open(&path)
-                .map_err(|error| io_failed("opening the image", &error).at_path(&*path))?;
+            let file =
+                File::open(&path).map_err(|error| io_failed("opening the image", &error).at_path(&*path))?;
             let asked = platform(asked.as_deref())?;
             Image::of(image::Image::of_file(file, &name, reference.as_deref(), asked, &Silent)?)
         };
