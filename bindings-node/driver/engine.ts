@@ -57,7 +57,7 @@ export class NativeEngine implements internal.Engine {
   readonly #closing: () => Promise<void>;
   readonly #failed = new Map<number, string>();
   #tree: Promise<Tree> | undefined;
-  #all: Promise<void> | undefined;
+  readonly #all = new internal.Shared<void>();
   /** Whether every layer was read to its end, and held. */
   #known = false;
   #closed = false;
@@ -94,14 +94,11 @@ export class NativeEngine implements internal.Engine {
     this.#open();
     const fetcher = this.#fetcher;
     if (!fetcher) return Promise.resolve();
-    this.#all ??= (async () => {
+    const backend = this.#native as unknown as internal.ClientBackend;
+    return this.#all.join(backend, options.signal, async (signal) => {
       const missing = await awaiting(() => this.#image.missing());
-      if (missing.length > 0) await fetcher.all(options);
-    })().catch((error: unknown) => {
-      this.#all = undefined;
-      throw error;
+      if (missing.length > 0) await fetcher.all({ ...options, signal });
     });
-    return this.#all;
   }
 
   async layerStates(): Promise<readonly LayerState[]> {
@@ -137,7 +134,7 @@ export class NativeEngine implements internal.Engine {
 
   async content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     this.#open();
-    for (;;) {
+    for (let before: number | undefined; ; ) {
       let layer: number | undefined;
       const stream = await this.#noting(
         streamed(this.#native, options, async (work) => {
@@ -148,6 +145,12 @@ export class NativeEngine implements internal.Engine {
         }),
       );
       if (layer === undefined) return stream;
+      // One that was fetched and is asked for again is not what the manifest says it is: so says who fetches by the manifest.
+      if (layer === before) {
+        await this.#fetcher?.all(options);
+        throw new TypeError(`layer ${layer} was fetched and is not there`);
+      }
+      before = layer;
       await this.#fetch(layer, options);
     }
   }
@@ -198,6 +201,8 @@ export class NativeEngine implements internal.Engine {
     if (this.#closed) return;
     this.#closed = true;
     this.#tree = undefined;
+    // Its files are let go before the folder that they are in.
+    this.#image.close();
     await this.#closing();
   }
 }

@@ -104,7 +104,7 @@ export class Image extends Common {
    * ```
    */
   createReadStream(path: string, options: WorkOptions = {}): Readable {
-    return readable(() => this.#engine.content(path, options), options.signal);
+    return readable(options, (own) => this.#engine.content(path, own));
   }
 
   /**
@@ -121,7 +121,7 @@ export class Image extends Common {
    * ```
    */
   export(options: ExportOptions = {}): Readable {
-    return readable(() => this.#engine.exported(options as object), options.signal);
+    return readable(options, (own) => this.#engine.exported(own as object));
   }
 
   /**
@@ -188,13 +188,15 @@ const commonExport = internal.Image.prototype.export as unknown as (
 ) => ReadableStream<Uint8Array>;
 
 /** A stream of Node's, of one that is opened when somebody reads. Nothing is read ahead of who takes it. */
-function readable(open: () => Promise<ReadableStream<Uint8Array>>, signal: AbortSignal | undefined): Readable {
+function readable<T extends WorkOptions>(options: T, open: (options: T) => Promise<ReadableStream<Uint8Array>>): Readable {
+  const { signal } = options;
+  const own = new AbortController();
   let reader: Promise<ReadableStreamDefaultReader<Uint8Array>> | undefined;
-  let stop: (() => void) | undefined;
   const stream = new Readable({
     highWaterMark: 0,
     read() {
-      reader ??= open().then((opened) => opened.getReader());
+      if (signal?.aborted) own.abort(signal.reason);
+      reader ??= open({ ...options, signal: own.signal }).then((opened) => opened.getReader());
       reader
         .then((from) => from.read())
         .then(
@@ -203,18 +205,21 @@ function readable(open: () => Promise<ReadableStream<Uint8Array>>, signal: Abort
         );
     },
     destroy(error, done) {
-      if (stop) signal?.removeEventListener("abort", stop);
+      signal?.removeEventListener("abort", stop);
       if (!reader) return done(error);
+      // It may still be opening: that stops too.
+      own.abort(error);
       reader
         .then((from) => from.cancel(error))
         .catch(() => undefined)
         .finally(() => done(error));
     },
   });
-  if (signal) {
-    // Who waits with reading hears of it too: reading says what it came to.
-    stop = () => void stream.read(0);
-    signal.addEventListener("abort", stop, { once: true });
-  }
+  // Who waits with reading hears of it too: reading says what it came to.
+  const stop = (): void => {
+    own.abort(signal?.reason);
+    stream.read(0);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
   return stream;
 }

@@ -13,6 +13,7 @@ export interface Work {
 }
 
 export interface Store {
+  close(): void;
   blobPath(digest: string): string;
   has(digest: string): number | null;
   claim(digest: string, size: number): Promise<number | Intake | null>;
@@ -53,6 +54,7 @@ export interface Image {
   readonly manifest: Uint8Array;
   readonly config: Uint8Array | null;
   readonly index: Uint8Array | null;
+  close(): void;
   missing(): Promise<number[]>;
   isPlain(layer: number): boolean;
   view(work: Work): Promise<Tree>;

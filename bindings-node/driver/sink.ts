@@ -102,6 +102,10 @@ export class StoreBlobs implements BlobStore {
     }
   }
 
+  put(digest: string, document: Uint8Array): Promise<void> {
+    return awaiting(() => this.store.putDocument(digest, document));
+  }
+
   async spool(): Promise<Spool> {
     throw new TypeError("archives are unpacked by native code");
   }

@@ -94,10 +94,12 @@ export class NativeYard implements internal.Yard {
   #opened(name: string, { platform, name: which, signal, store: named }: OpenOptions): Promise<Image> {
     const store = typeof named === "string" && named !== "memory" ? named : undefined;
     return unless(this.#native, signal, async () => {
-      if (which === undefined) return this.#native.Image.openLocal(name, platform, store);
-      const isFolder = (await stat(name).catch(() => undefined))?.isDirectory() ?? false;
-      if (isFolder) return this.#native.Image.openLocal(`oci:${name}:${which}`, platform, store);
-      return this.#native.Image.openFile(name, name, which, platform);
+      if (which === undefined || name === SAMPLE) return this.#native.Image.openLocal(name, platform, store);
+      // A name may say what kind of a place it is: the path is what is behind that.
+      const { path = name } = JSON.parse(this.#native.source(name)) as { path?: string };
+      const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+      if (isFolder) return this.#native.Image.openLocal(`oci:${path}:${which}`, platform, store);
+      return this.#native.Image.openFile(path, name, which, platform);
     });
   }
 
@@ -195,6 +197,7 @@ export class NativeYard implements internal.Yard {
       const blobs = isOwn ? named : new internal.MemoryBlobs(memory);
       const store = await awaiting(() => this.#native.Store.temporary());
       const close = async (): Promise<void> => {
+        store.close();
         // A store that the caller made is the caller's to close.
         if (!isOwn) await blobs.close();
       };
@@ -203,7 +206,11 @@ export class NativeYard implements internal.Yard {
     if (named === "opfs") throw new TypeError("there is no OPFS in Node: name a directory");
     const store = await awaiting(() => this.#native.Store.open(named));
     const blobs = new StoreBlobs(store);
-    return { blobs, store, close: () => blobs.close() };
+    const close = async (): Promise<void> => {
+      await blobs.close();
+      store.close();
+    };
+    return { blobs, store, close };
   }
 
   async #remote(reference: string, options: OpenOptions): Promise<NativeEngine> {

@@ -13,13 +13,13 @@ use wharfie::image::{self, Read, spoken};
 use wharfie::layers::default_temp_dir;
 use wharfie::unpack;
 use wharfie::view::View;
-use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Platform, wire};
 
 use crate::apart::apart;
-use crate::error::thrown;
+use crate::error::{io_failed, thrown};
 use crate::sink::Store;
 use crate::stream::Stream;
 use crate::work::Work;
@@ -31,7 +31,9 @@ fn platform(asked: Option<&str>) -> Result<Option<Platform>> {
 /// `wharfie::image::Image`, with what its documents say.
 #[napi]
 pub struct Image {
-    image: image::Image,
+    /// Nothing once it is closed: files, locks and what was indexed go with it.
+    image: Option<image::Image>,
+    pulled: String,
     description: String,
     listed_name: Option<String>,
     manifest: Vec<u8>,
@@ -48,13 +50,26 @@ impl Image {
             manifest: image.raw(&chosen.manifest)?,
             config: chosen.config.as_ref().map(|config| image.raw(config)).transpose()?,
             index: (top.digest != chosen.manifest.digest).then(|| image.raw(top)).transpose()?,
-            image,
+            pulled: wire::pulled_json(image.pulled()),
+            image: Some(image),
         })
+    }
+}
+
+impl Image {
+    fn open(&self) -> napi::Result<image::Image> {
+        self.image.clone().ok_or_else(|| napi::Error::from_reason("the image is closed"))
     }
 }
 
 #[napi]
 impl Image {
+    /// What still reads from it goes on to its end.
+    #[napi]
+    pub fn close(&mut self) {
+        self.image = None;
+    }
+
     /// Opens what a name stands for on this machine. Side indexes of its layers are kept in the command line's store, if there
     /// is one.
     #[napi]
@@ -82,10 +97,8 @@ impl Image {
         asked: Option<String>,
     ) -> napi::Result<PromiseRaw<'_, Image>> {
         let open = move || {
-            let file = File::open(&path).map_err(|error| {
-                let reason = error.to_string();
-                Error::from(ErrorKind::LocalIo { operation: "opening an archive", reason }).at_path(&*path)
-            })?;
+            let file =
+                File::open(&path).map_err(|error| io_failed("opening the image", &error).at_path(&*path))?;
             let asked = platform(asked.as_deref())?;
             Image::of(image::Image::of_file(file, &name, reference.as_deref(), asked, &Silent)?)
         };
@@ -118,7 +131,7 @@ impl Image {
     /// What the walk of its documents came to.
     #[napi(getter)]
     pub fn pulled(&self) -> String {
-        wire::pulled_json(self.image.pulled())
+        self.pulled.clone()
     }
 
     /// What it is called where it is.
@@ -148,7 +161,7 @@ impl Image {
     /// Which layers are not here.
     #[napi]
     pub fn missing<'e>(&self, env: &'e Env) -> napi::Result<PromiseRaw<'e, Vec<u32>>> {
-        let image = self.image.clone();
+        let image = self.open()?;
         let look = move || image.missing();
         apart(env, look, |layers| layers.into_iter().filter_map(|layer| u32::try_from(layer).ok()).collect())
     }
@@ -156,14 +169,15 @@ impl Image {
     /// Whether a layer is a blob of the repository like any other, to be fetched by its digest alone.
     #[napi]
     pub fn is_plain(&self, layer: u32) -> bool {
-        let layers = self.image.chosen().map(|image| &image.layers[..]).unwrap_or_default();
+        let Some(image) = &self.image else { return false };
+        let layers = image.chosen().map(|image| &image.layers[..]).unwrap_or_default();
         layers.get(layer as usize).is_some_and(image::Image::is_plain)
     }
 
     /// The merged tree.
     #[napi]
     pub fn view<'e>(&self, env: &'e Env, work: &Work) -> napi::Result<PromiseRaw<'e, Tree>> {
-        let (image, cancel, told) = (self.image.clone(), work.cancel.clone(), Arc::clone(&work.told));
+        let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         apart(env, move || image.view(&cancel, &*told), Tree)
     }
 
@@ -175,15 +189,12 @@ impl Image {
         path: String,
         work: &Work,
     ) -> napi::Result<PromiseRaw<'e, Either<u32, Stream>>> {
-        let (image, cancel, told) = (self.image.clone(), work.cancel.clone(), Arc::clone(&work.told));
+        let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         let read = move || {
-            let failed = |error: std::io::Error| ErrorKind::LocalIo {
-                operation: "writing a temporary file",
-                reason: error.to_string(),
-            };
+            let failed = |error: std::io::Error| io_failed("writing", &error);
             let mut content = tempfile::tempfile_in(default_temp_dir()).map_err(failed)?;
             let read = image.read(&[path.into_bytes()], &cancel, &*told, &mut |bytes| {
-                content.write_all(bytes).map_err(|error| failed(error).into())
+                content.write_all(bytes).map_err(failed)
             })?;
             match read {
                 Read::Needs(layer) => Ok(Either::A(u32::try_from(layer).unwrap_or(u32::MAX))),
@@ -199,7 +210,7 @@ impl Image {
     /// The tar of one layer, or its blob as it is.
     #[napi]
     pub fn layer<'e>(&self, env: &'e Env, layer: u32, decoded: bool) -> napi::Result<PromiseRaw<'e, Stream>> {
-        let image = self.image.clone();
+        let image = self.open()?;
         let open = move || {
             let layer = layer as usize;
             let stream = if decoded { image.layer(layer)? } else { image.layer_blob(layer)? };
@@ -218,7 +229,7 @@ impl Image {
         options: String,
         work: &Work,
     ) -> napi::Result<PromiseRaw<'e, String>> {
-        let (image, cancel, told) = (self.image.clone(), work.cancel.clone(), Arc::clone(&work.told));
+        let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         let write = move || {
             let path = PathBuf::from(path);
             let options = spoken::export_options(&options, Some(&path), &cancel)?;
@@ -235,7 +246,7 @@ impl Image {
         options: String,
         work: &Work,
     ) -> napi::Result<PromiseRaw<'e, Stream>> {
-        let (image, cancel, told) = (self.image.clone(), work.cancel.clone(), Arc::clone(&work.told));
+        let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         let open = move || {
             let stream = image.export_stream(spoken::export_options(&options, None, &cancel)?, told)?;
             Stream::new(stream, Some(cancel))
@@ -252,7 +263,7 @@ impl Image {
         options: String,
         work: &Work,
     ) -> napi::Result<PromiseRaw<'e, String>> {
-        let (image, cancel, told) = (self.image.clone(), work.cancel.clone(), Arc::clone(&work.told));
+        let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         let write = move || {
             let options = spoken::unpack_options(&options, &cancel)?;
             Ok(spoken::unpacked(&image.unpack(&options, &PathBuf::from(path), &*told)?))

@@ -58,6 +58,12 @@ impl Session {
         self.lock().cancel(now as u64, job as u64);
     }
 
+    /// Bytes of a blob that are in its sink, while anybody wants it.
+    #[napi]
+    pub fn progress(&self, blob: i64) -> Option<i64> {
+        self.lock().progress(blob as u64).map(|(position, ..)| position as i64)
+    }
+
     #[napi]
     pub fn poll(&self) -> String {
         self.lock().poll()

@@ -11,12 +11,12 @@ use serde_json::json;
 use wharfie::image::{self, Claimed, Refused, Writing};
 use wharfie::store;
 use wharfie_core::client::SinkFailure;
-use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Limits, Reference};
 
 use crate::apart::{Deferred, apart, begin};
-use crate::error::{misused, thrown};
+use crate::error::{io_failed, misused, thrown};
 use crate::session::Shared;
 
 /// `wharfie::store::Store`.
@@ -24,15 +24,12 @@ use crate::session::Shared;
 pub struct Store {
     pub(crate) store: store::Store,
     /// Goes with it, where there is no other place.
-    _folder: Option<Arc<tempfile::TempDir>>,
+    folder: Option<tempfile::TempDir>,
 }
 
 fn temporary() -> Result<Store> {
-    let folder = tempfile::tempdir().map_err(|error| ErrorKind::LocalIo {
-        operation: "making a temporary directory",
-        reason: error.to_string(),
-    })?;
-    Ok(Store { store: store::Store::open(folder.path())?, _folder: Some(Arc::new(folder)) })
+    let folder = tempfile::tempdir().map_err(|error| io_failed("opening the store", &error))?;
+    Ok(Store { store: store::Store::open(folder.path())?, folder: Some(folder) })
 }
 
 fn opened(dir: Option<PathBuf>) -> Result<Store> {
@@ -47,7 +44,7 @@ fn opened(dir: Option<PathBuf>) -> Result<Store> {
             temporary()
         }
         Ok(found) if !is_given && found.is_read_only() => temporary(),
-        found => Ok(Store { store: found?, _folder: None }),
+        found => Ok(Store { store: found?, folder: None }),
     }
 }
 
@@ -63,6 +60,12 @@ impl Store {
     #[napi]
     pub fn temporary(env: &Env) -> napi::Result<PromiseRaw<'_, Store>> {
         apart(env, temporary, |store| store)
+    }
+
+    /// What is in a place that is only for this time goes with it.
+    #[napi]
+    pub fn close(&mut self) {
+        self.folder = None;
     }
 
     #[napi]

@@ -9,7 +9,7 @@ use napi_derive::napi;
 use wharfie_core::error::{ErrorKind, Result};
 
 use crate::apart::{Deferred, begin, guarded};
-use crate::error::thrown;
+use crate::error::{io_failed, thrown};
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
@@ -29,10 +29,7 @@ impl<T: Send + 'static> Source for wharfie::image::Stream<T> {
 impl Source for File {
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let mut piece = vec![0; PIECE];
-        let read = self.read(&mut piece).map_err(|error| ErrorKind::LocalIo {
-            operation: "reading a temporary file",
-            reason: error.to_string(),
-        })?;
+        let read = self.read(&mut piece).map_err(|error| io_failed("reading", &error))?;
         piece.truncate(read);
         Ok((read > 0).then_some(piece))
     }

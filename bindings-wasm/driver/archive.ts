@@ -4,6 +4,7 @@ import type { Backend, Opening } from "./backend.js";
 import type { BlobStore, ByteSource, Spool } from "./blobs.js";
 import { check, localError } from "./failure.js";
 import type { Folder } from "./host.js";
+import { turns } from "./turn.js";
 import type { Descriptor, Pulled, WorkOptions } from "./types.js";
 
 type Step =
@@ -43,10 +44,15 @@ export async function find(
   from: ByteSource | Folder,
   choice: Choice,
   work: WorkOptions,
+  isUnpacked = false,
 ): Promise<Found> {
   const opening = backend.opening(choice.kind);
   const isFolder = !("read" in from);
+  let isOpen = true;
   const close = async (): Promise<void> => {
+    if (!isOpen) return;
+    isOpen = false;
+    opening.free();
     for (const source of isFolder ? from.values() : [from]) await source.close?.();
   };
   const member = (name: string | undefined): ByteSource => {
@@ -74,10 +80,11 @@ export async function find(
           await hash(opening, step, (offset, length) => read(member(step.member), offset, length), work);
           break;
         case "unpack": {
+          // A file may be made of itself, compressed again and again.
+          if (isUnpacked) throw localError(backend, "unpacking", new Error("it is compressed more than once"));
           const spool = await unpack(backend, store, member(undefined), work);
-          opening.free();
           await close();
-          return await find(backend, store, spool, choice, work);
+          return await find(backend, store, spool, choice, work, true);
         }
         case "choice": {
           entries = step.entries;
@@ -97,16 +104,12 @@ export async function find(
             name: entries.map((entry) => (entry.digest === step.done.top.digest ? nameOf(entry) : undefined)).find(Boolean),
             document: (digest) => opening.document(digest),
             blob: where,
-            close: async () => {
-              opening.free();
-              await close();
-            },
+            close,
           };
         }
       }
     }
   } catch (error) {
-    opening.free();
     await close();
     throw error;
   }
@@ -133,7 +136,9 @@ async function hash(
   work: WorkOptions,
 ): Promise<void> {
   const tell = telling(work);
+  const others = turns();
   for (let done = 0; done < step.len; ) {
+    await others();
     const bytes = await read(step.offset + done, Math.min(PIECE, step.len - done));
     // A file that became shorter: core says what that is.
     if (bytes.length === 0) break;
@@ -158,10 +163,12 @@ async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work
   const codec = backend.unpack();
   const spool = await store.spool();
   const tell = telling(work);
+  const others = turns();
   try {
     let offset = 0;
     let input: Uint8Array = new Uint8Array(0);
     for (let done = false; !done; ) {
+      await others();
       check(backend, work.signal);
       if (input.length === 0 && offset < from.size) {
         input = await from.read(offset, PIECE);

@@ -52,19 +52,32 @@ export async function stored(store: BlobStore, digest: string): Promise<Uint8Arr
   const source = await store.open(digest).catch(() => undefined);
   if (!source) return undefined;
   try {
-    return source.size > 8 << 20 ? undefined : await source.read(0, source.size);
+    // One that cannot be read is as good as none: it is fetched again.
+    return source.size > 8 << 20 ? undefined : await source.read(0, source.size).catch(() => undefined);
   } finally {
     await source.close?.();
   }
 }
 
+/** A way to nowhere, for what is fetched only to be held against its descriptor. */
+export function nowhere(): Sink {
+  const nothing = async (): Promise<void> => undefined;
+  return { have: 0, truncate: nothing, write: nothing, read: async () => new Uint8Array(0), commit: nothing, release: nothing };
+}
+
 /** Keeps a document under its digest. */
 export async function keep(store: BlobStore, digest: string, bytes: Uint8Array): Promise<void> {
+  if (store.put) return store.put(digest, bytes);
   const there = await store.open(digest);
   if (there) return there.close?.();
   const sink = await store.sink(digest, bytes.length);
   if (!sink) return;
-  await sink.truncate(0);
-  await sink.write(0, bytes);
+  try {
+    await sink.truncate(0);
+    await sink.write(0, bytes);
+  } catch (error) {
+    await sink.release().catch(() => undefined);
+    throw error;
+  }
   await sink.commit();
 }

@@ -15,6 +15,8 @@ export interface Session {
   pullBlob(now: number, reference: string): number;
   tags(now: number, repository: string, options: string): number;
   cancel(now: number, job: number): void;
+  /** Bytes of a blob that are in its sink, while anybody wants it. */
+  progress(blob: number): number | undefined;
   poll(): string;
   body(id: number): Uint8Array | undefined;
   document(number: number): Uint8Array | undefined;
@@ -80,7 +82,7 @@ export interface Unpacked {
 /** One layer, as a view wants it: its descriptor, and what is known of it. */
 export interface LayerSource extends Descriptor {
   readonly diffId?: string;
-  /** Whether its blob was verified when it was fetched into a store of ours. */
+  /** Whether its blob was verified when it was fetched into a store of ours: as of when it is asked. */
   readonly verified: boolean;
 }
 

@@ -41,10 +41,17 @@ export interface BlobStore {
   open(digest: string): Promise<ByteSource | undefined>;
   /** Begins or goes on with one. `undefined` if it came meanwhile: somebody else fetched it. */
   sink(digest: string, size: number | undefined): Promise<Sink | undefined>;
+  /** A document, verified. It takes the place of one that rotted. A store that has no such thing is given it as any blob. */
+  put?(digest: string, document: Uint8Array): Promise<void>;
   /** A file without a name, for an archive that has to be unpacked: it is gone when it is closed. */
   spool(): Promise<Spool>;
   /** Gives back what only this session needed. */
   close(): Promise<void>;
+}
+
+/** What is written begins where what is there ends: anything else would leave a hole, and that is never committed. */
+export function noHole(offset: number, end: number): void {
+  if (offset > end) throw new RangeError(`${offset} is beyond the end, which is at ${end}`);
 }
 
 /** A file without a name. */

@@ -1,9 +1,9 @@
 /** Drives core's client machine with `fetch`. The contract is in core/src/client/mod.rs. */
 
-import { Gathered, keep, MOST, pieces, stored } from "./arriving.js";
+import { Gathered, keep, MOST, nowhere, pieces, stored } from "./arriving.js";
 import type { ClientBackend, NativeSink, Session } from "./backend.js";
 import type { BlobStore, Sink } from "./blobs.js";
-import { CancelledError, WharfieError } from "./errors.js";
+import { CancelledError, InternalError, WharfieError } from "./errors.js";
 import { cancelled, check, localError, sinkFailure } from "./failure.js";
 import type { Host } from "./host.js";
 import type { Credentials, Descriptor, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
@@ -47,15 +47,32 @@ interface Job {
   readonly sizes: Map<number, number>;
   readonly positions: Map<number, number>;
   told: number;
+  /** What ended it that the machine knows nothing of: a function of the caller's that threw. */
+  own?: { readonly error: unknown };
 }
 
+/** A blob that comes, whichever jobs want it. */
 interface Receiving {
   readonly digest: string;
   readonly sink: Sink;
-  readonly job: number;
   /** The last exchange that wrote to the sink, and whatever else does. */
   busy: Promise<void>;
-  done: boolean;
+}
+
+/** What a sink threw, apart from what the machine did. */
+class SinkError {
+  readonly error: unknown;
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+async function sinking<T>(work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new SinkError(error);
+  }
 }
 
 /** One session with registries: its tokens and what it knows of hosts last as long as it does. */
@@ -71,13 +88,22 @@ export class Client {
   readonly #jobs = new Map<number, Job>();
   /** What a job's end has to wait for: blobs that get their names. */
   readonly #naming = new Set<Promise<void>>();
+  /** Sinks that are given back or get their names, by digest: who wants the same one waits for them. */
+  readonly #settling = new Map<string, Promise<void>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #draining = false;
+  /** Whether something was said to the machine while its outputs were gone through. */
+  #again = false;
+  /** Whether a job ended: what only it wanted can go. */
+  #ended = false;
   #closed = false;
+  #closing: Promise<void> | undefined;
   #broken: unknown;
 
   /** The documents that came, by their digests. */
   readonly documents = new Map<string, Uint8Array>();
+  /** Blobs that this client saw verified. What merely lies in a store may have rotted there. */
+  readonly verified = new Set<string>();
 
   constructor(backend: ClientBackend, host: Host, store: BlobStore, options: RegistryOptions) {
     this.#backend = backend;
@@ -127,14 +153,19 @@ export class Client {
   }
 
   /** Ends it. Partial blobs stay, as far as their store keeps them. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    for (const id of this.#jobs.keys()) this.#session.cancel(this.#now(), id);
-    this.#drain();
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     for (const exchange of this.#exchanges.values()) exchange.abort();
-    await Promise.all([...this.#receiving.values()].map((receiving) => receiving.busy));
+    // The machine may be in the middle of its outputs, or dead: nobody waits for what it would say.
+    for (const job of this.#jobs.values()) job.reject(cancelled(this.#backend, undefined));
+    this.#jobs.clear();
+    for (const blob of this.#receiving.keys()) this.#letGo(blob);
+    await Promise.allSettled([...this.#settling.values(), ...this.#naming]);
     this.#session.free();
   }
 
@@ -144,12 +175,10 @@ export class Client {
     names: string[] = [],
   ): Promise<Readonly<Record<string, unknown>>> {
     check(this.#backend, work.signal);
+    if (this.#closed) throw new TypeError("the client is closed");
     if (this.#broken) throw this.#broken;
     const id = begin(this.#now());
-    const stop = (): void => {
-      this.#session.cancel(this.#now(), id);
-      this.#drain();
-    };
+    const stop = (): void => this.#say(() => this.#session.cancel(this.#now(), id));
     work.signal?.addEventListener("abort", stop, { once: true });
     try {
       return await new Promise<Readonly<Record<string, unknown>>>((resolve, reject) => {
@@ -166,11 +195,16 @@ export class Client {
 
   /** Does what the machine says, until it says to wait. */
   #drain(): void {
+    if (this.#closed || this.#broken) return;
     // What is called from in here comes back to the loop below.
-    if (this.#draining || this.#closed) return;
+    if (this.#draining) {
+      this.#again = true;
+      return;
+    }
     this.#draining = true;
     try {
       for (let waits = false; !waits; ) {
+        this.#again = false;
         for (const output of JSON.parse(this.#session.poll()) as Output[]) {
           switch (output.output) {
             case "start":
@@ -185,11 +219,13 @@ export class Client {
             case "wait":
               this.#wait(output.until);
               waits = !this.#again;
-              this.#again = false;
               break;
           }
+          // A caller's function may close it, and must not find itself called again.
+          if (this.#closed || this.#broken) return;
         }
       }
+      if (this.#ended) this.#sweep();
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -197,29 +233,29 @@ export class Client {
     }
   }
 
-  /** Whether something was answered while outputs were gone through. */
-  #again = false;
-
-  #answered(): void {
-    if (this.#draining) this.#again = true;
-    else this.#drain();
+  /** Tells the machine something where nobody else hears of its failure: a timer, a listener. */
+  #say(work: () => void): void {
+    if (this.#closed || this.#broken) return;
+    try {
+      work();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#drain();
   }
 
   #wait(until: number | null): void {
     clearTimeout(this.#timer);
     if (until === null) return;
     this.#timer = setTimeout(
-      () => {
-        this.#session.handleTimeout(this.#now());
-        this.#drain();
-      },
+      () => this.#say(() => this.#session.handleTimeout(this.#now())),
       Math.min(Math.max(until - this.#now(), 0), 2 ** 31 - 1),
     );
   }
 
   /** A bug, here or in core: everything ends. */
   #fail(error: unknown): void {
-    this.#broken = error;
+    this.#broken ??= error;
     clearTimeout(this.#timer);
     for (const exchange of this.#exchanges.values()) exchange.abort();
     for (const [id, job] of this.#jobs) {
@@ -228,7 +264,48 @@ export class Client {
     }
   }
 
+  /** Ends jobs with an error of their own; others go on. */
+  #end(jobs: Iterable<number>, error: unknown): void {
+    for (const id of jobs) {
+      const job = this.#jobs.get(id);
+      if (!job || job.own) continue;
+      job.own = { error };
+      this.#session.cancel(this.#now(), id);
+    }
+    this.#drain();
+  }
+
+  /** Blobs that no job wants any more. What is verified is none of them: all events were gone through. */
+  #sweep(): void {
+    this.#ended = false;
+    for (const blob of this.#receiving.keys()) {
+      if (this.#session.progress(blob) === undefined) this.#letGo(blob);
+    }
+  }
+
+  /** Gives a sink back, once nobody writes to it. */
+  #letGo(blob: number): void {
+    const receiving = this.#receiving.get(blob);
+    if (!receiving) return;
+    this.#receiving.delete(blob);
+    this.#settle(receiving.digest, receiving.busy.then(() => receiving.sink.release()));
+  }
+
+  #settle(digest: string, over: Promise<void>): void {
+    const before = this.#settling.get(digest);
+    const settled: Promise<void> = Promise.allSettled([before, over]).then(() => {
+      if (this.#settling.get(digest) === settled) this.#settling.delete(digest);
+    });
+    this.#settling.set(digest, settled);
+  }
+
   #event(event: Event): void {
+    try {
+      this.#options.onEvent?.(event);
+    } catch (error) {
+      this.#end("job" in event ? [event.job] : this.#jobs.keys(), error);
+    }
+    if (this.#closed) return;
     switch (event.event) {
       case "need":
         void this.#need(event.job, event.blob, event.descriptor, event.document).catch((error: unknown) =>
@@ -249,6 +326,7 @@ export class Client {
         }
         break;
       case "blob_verified":
+        this.verified.add(event.digest);
         this.#verified(event.blob);
         break;
       case "need_credentials":
@@ -261,7 +339,6 @@ export class Client {
         this.#finished(event);
         break;
     }
-    this.#options.onEvent?.(event);
   }
 
   async #need(job: number, blob: number, descriptor: Descriptor, document: boolean): Promise<void> {
@@ -275,45 +352,64 @@ export class Client {
       } else {
         this.#session.fetch(this.#now(), blob, 0);
       }
-      this.#answered();
+      this.#drain();
       return;
     }
     let sink: Sink | undefined;
     try {
+      await this.#settling.get(digest);
       const there = await this.#store.open(digest);
-      if (there) await there.close?.();
-      else sink = await this.#store.sink(digest, size > 0 ? size : undefined);
-      if (this.#closed) return;
-      if (sink) {
-        this.#receiving.set(blob, { digest, sink, job, busy: Promise.resolve(), done: false });
-        this.#jobs.get(job)?.sizes.set(blob, size);
-        this.#position(blob, sink.have);
-        this.#session.fetch(this.#now(), blob, sink.have);
-      } else {
-        this.#session.skip(this.#now(), blob);
-      }
+      await there?.close?.();
+      const isWhole = there !== undefined && (size <= 0 || there.size === size);
+      // A store may know that it has one already: the registry's own is then held against the size that is wrong.
+      if (!isWhole) sink = (await this.#store.sink(digest, size > 0 ? size : undefined)) ?? (there && nowhere());
     } catch (error) {
-      if (this.#closed) return;
-      if (error instanceof WharfieError) throw error;
+      if (this.#closed || this.#broken) return;
+      if (error instanceof WharfieError) {
+        const own = this.#jobs.get(job);
+        if (own) own.own ??= { error };
+      }
       const { failure, needed, detail } = sinkFailure(error);
       this.#session.fetch(this.#now(), blob, 0);
       this.#session.handleSinkFailure(this.#now(), blob, failure, needed, detail);
+      return this.#drain();
     }
-    this.#answered();
+    // Nobody may want it any more.
+    if (this.#closed || this.#broken || this.#session.progress(blob) === undefined) {
+      await sink?.release().catch(() => undefined);
+      return;
+    }
+    if (sink) {
+      this.#receiving.set(blob, { digest, sink, busy: Promise.resolve() });
+      this.#jobs.get(job)?.sizes.set(blob, size);
+      this.#position(blob, sink.have);
+      this.#session.fetch(this.#now(), blob, sink.have);
+    } else {
+      this.#session.skip(this.#now(), blob);
+    }
+    this.#drain();
   }
 
   async #credentials(question: Extract<Event, { event: "need_credentials" }>): Promise<void> {
     const { credentials } = this.#options;
     const { registry, repository } = question;
-    let found: Credentials | undefined;
-    if (typeof credentials === "function") {
-      found = await credentials(repository === undefined ? { registry } : { registry, repository });
-    } else {
-      found = credentials;
+    const answer = (found: Credentials | undefined): void => {
+      if (this.#closed || this.#broken) return;
+      this.#session.credentials(this.#now(), question.id, found && JSON.stringify(found));
+    };
+    try {
+      if (typeof credentials === "function") {
+        answer(await credentials(repository === undefined ? { registry } : { registry, repository }));
+      } else {
+        answer(credentials);
+      }
+    } catch (error) {
+      if (error instanceof InternalError) throw error;
+      // The question is still open. Whoever waits for its answer waits on the same registry.
+      answer(undefined);
+      return this.#end(this.#jobs.keys(), error);
     }
-    if (this.#closed) return;
-    this.#session.credentials(this.#now(), question.id, found && JSON.stringify(found));
-    this.#answered();
+    this.#drain();
   }
 
   #later(naming: Promise<void>): void {
@@ -324,9 +420,8 @@ export class Client {
   #verified(blob: number): void {
     const receiving = this.#receiving.get(blob);
     if (!receiving) return;
-    receiving.done = true;
     const naming = receiving.busy.then(() => receiving.sink.commit());
-    receiving.busy = naming.catch(() => undefined);
+    this.#settle(receiving.digest, naming);
     this.#naming.add(naming);
     // Whose job it is waits for it, and hears of it.
     naming.then(
@@ -340,17 +435,11 @@ export class Client {
     const job = this.#jobs.get(event.job);
     if (!job) return;
     this.#jobs.delete(event.job);
-    const unfinished = [...this.#receiving].filter(([, receiving]) => receiving.job === event.job);
-    const over = unfinished.map(async ([blob, receiving]) => {
-      // Another job may want it and go on with it.
-      if (event.error) {
-        this.#receiving.delete(blob);
-        await receiving.busy;
-        await receiving.sink.release().catch(() => undefined);
-      }
-    });
-    Promise.all([...this.#naming, ...over]).then(
-      () => (event.error ? job.reject(WharfieError.of(event.error)) : job.resolve(event.ok ?? {})),
+    this.#ended = true;
+    if (job.own) return job.reject(job.own.error);
+    if (event.error) return job.reject(WharfieError.of(event.error));
+    Promise.all(this.#naming).then(
+      () => job.resolve(event.ok ?? {}),
       (error: unknown) => {
         this.#naming.clear();
         job.reject(localError(this.#backend, "naming a blob", error));
@@ -359,14 +448,18 @@ export class Client {
   }
 
   #position(blob: number, position: number): void {
-    for (const job of this.#jobs.values()) {
+    for (const [id, job] of this.#jobs) {
       if (!job.sizes.has(blob)) continue;
       job.positions.set(blob, position);
       const now = performance.now();
       if (!job.work.onProgress || now - job.told < PROGRESS_EVERY) continue;
       job.told = now;
       const sum = (values: Iterable<number>): number => [...values].reduce((all, one) => all + one, 0);
-      job.work.onProgress({ phase: "fetch", done: sum(job.positions.values()), total: sum(job.sizes.values()) });
+      try {
+        job.work.onProgress({ phase: "fetch", done: sum(job.positions.values()), total: sum(job.sizes.values()) });
+      } catch (error) {
+        this.#end([id], error);
+      }
     }
   }
 
@@ -507,11 +600,11 @@ export class Client {
     let position = plan.offset;
     try {
       await this.#reading(id, async () => {
-        await sink.truncate(plan.offset);
+        await sinking(() => sink.truncate(plan.offset));
         native = await this.#session.takeSink?.(id, sink);
         if (native) return;
         for (let at = plan.hashed; at < plan.offset; ) {
-          const bytes = await sink.read(at, Math.min(MOST, plan.offset - at));
+          const bytes = await sinking(() => sink.read(at, Math.min(MOST, plan.offset - at)));
           if (bytes.length === 0 || this.#closed) break;
           this.#session.replay(id, bytes);
           at += bytes.length;
@@ -520,8 +613,8 @@ export class Client {
       for (;;) {
         const read = reader ? await this.#chunk(id, reader, signal) : { done: true as const, value: undefined };
         if (!read || "broken" in read || read.done) {
-          await gathered.flush();
-          if (native) await native.finish(this.#now());
+          await sinking(() => gathered.flush());
+          await this.#finish(native);
           if (!read) return;
           if ("broken" in read) return read.broken();
           this.#session.handleEnd(this.#now(), id);
@@ -541,18 +634,20 @@ export class Client {
           let goesOn: boolean;
           if (native) {
             const to = native;
-            const waits = to.write(piece);
-            if (waits) await this.#reading(id, () => waits);
+            await sinking(() => {
+              const waits = to.write(piece);
+              return waits && this.#reading(id, () => waits);
+            });
             goesOn = this.#session.handleStored(this.#now(), id, piece.length);
           } else {
             gathered.add(piece);
-            if (gathered.length >= GATHERED) await this.#reading(id, () => gathered.flush());
+            if (gathered.length >= GATHERED) await this.#reading(id, () => sinking(() => gathered.flush()));
             goesOn = this.#session.handleBody(this.#now(), id, piece);
           }
           position += piece.length;
           if (goesOn) continue;
-          await gathered.flush();
-          if (native) await native.finish(this.#now());
+          await sinking(() => gathered.flush());
+          await this.#finish(native);
           this.#drain();
           await reader?.cancel().catch(() => undefined);
           return;
@@ -561,11 +656,23 @@ export class Client {
       }
     } catch (error) {
       await reader?.cancel().catch(() => undefined);
-      if (native) await native.finish(this.#now()).catch(() => undefined);
-      if (signal.aborted || this.#closed) return;
-      if (error instanceof WharfieError || error instanceof TypeError) throw error;
-      const { failure, needed, detail } = sinkFailure(error);
-      this.#session.handleSinkFailure(this.#now(), blob, failure, needed, detail);
+      await this.#finish(native).catch(() => undefined);
+      if (this.#closed || this.#broken) return;
+      if (error instanceof SinkError) {
+        // Of an exchange that was aborted too: the machine counts on what it was told is there.
+        const { failure, needed, detail } = sinkFailure(error.error);
+        this.#session.handleSinkFailure(this.#now(), blob, failure, needed, detail);
+        this.#drain();
+      } else if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Has native code give the hasher back. The machine goes on only then, also where the exchange ended long ago. */
+  async #finish(native: NativeSink | undefined): Promise<void> {
+    if (!native) return;
+    try {
+      await sinking(() => native.finish(this.#now()));
+    } finally {
       this.#drain();
     }
   }
@@ -574,19 +681,14 @@ export class Client {
   async #reading<T>(id: number, work: () => Promise<T>): Promise<T> {
     let told = false;
     const slow = setTimeout(() => {
-      if (this.#closed) return;
       told = true;
-      this.#session.handleReading(this.#now(), id, false);
-      this.#drain();
+      this.#say(() => this.#session.handleReading(this.#now(), id, false));
     }, SLOW_SINK);
     try {
       return await work();
     } finally {
       clearTimeout(slow);
-      if (told && !this.#closed) {
-        this.#session.handleReading(this.#now(), id, true);
-        this.#drain();
-      }
+      if (told) this.#say(() => this.#session.handleReading(this.#now(), id, true));
     }
   }
 }

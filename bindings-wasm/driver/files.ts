@@ -4,7 +4,7 @@ import { constants, type FileHandle, mkdir, mkdtemp, open, readdir, readFile, re
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { BlobStore, ByteSource, Sink, Spool } from "./blobs.js";
+import { type BlobStore, type ByteSource, noHole, type Sink, type Spool } from "./blobs.js";
 import type { Folder } from "./host.js";
 
 async function readAt(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
@@ -142,16 +142,28 @@ export class FileBlobs implements BlobStore {
       throw error;
     });
     const { size } = await file.stat();
+    let end = size;
     return {
       have: size,
       path: partial,
-      truncate: (to) => file.truncate(to),
-      write: (offset, bytes) => writeAt(file, offset, bytes),
+      truncate: async (to) => {
+        noHole(to, end);
+        await file.truncate(to);
+        end = to;
+      },
+      write: async (offset, bytes) => {
+        noHole(offset, end);
+        await writeAt(file, offset, bytes);
+        end = Math.max(end, offset + bytes.length);
+      },
       read: (offset, length) => readAt(file, offset, length),
       commit: async () => {
-        await file.close();
-        await rename(partial, path);
-        await over();
+        try {
+          await file.close();
+          await rename(partial, path);
+        } finally {
+          await over();
+        }
       },
       release: async () => {
         await file.close();

@@ -2,6 +2,7 @@
 
 import { collect } from "./collect.js";
 import type { Engine, ImageFacts, LayerState } from "./engine.js";
+import { CancelledError } from "./errors.js";
 import { END, FileEntry, type Opener, Rows } from "./table.js";
 import { Tree } from "./tree.js";
 import type {
@@ -254,8 +255,16 @@ export class Image {
   }
 
   /** The whole tree, to walk about in. It is read once. */
-  tree(options: WorkOptions = {}): Promise<Tree> {
-    this.#tree ??= Tree.read(this.#engine, this.#opener, options).catch((error: unknown) => {
+  async tree(options: WorkOptions = {}): Promise<Tree> {
+    while (this.#tree) {
+      try {
+        return await this.#tree;
+      } catch (error) {
+        // That whoever asked first gave up is nothing to others.
+        if (!(error instanceof CancelledError) || options.signal?.aborted) throw error;
+      }
+    }
+    this.#tree = Tree.read(this.#engine, this.#opener, options).catch((error: unknown) => {
       this.#tree = undefined;
       throw error;
     });
@@ -278,7 +287,7 @@ export class Image {
 
   /** The content of one file as a stream. It begins when it is first read from. */
   createReadStream(path: string, options: WorkOptions = {}): ReadableStream<Uint8Array> {
-    return later(() => this.#engine.content(path, options));
+    return later(options, (own) => this.#engine.content(path, own));
   }
 
   /**
@@ -295,7 +304,7 @@ export class Image {
    * ```
    */
   export(options: ExportOptions = {}): ReadableStream<Uint8Array> {
-    return later(() => this.#engine.exported(options));
+    return later(options, (own) => this.#engine.exported(own));
   }
 
   /** Into a directory that appears whole or not at all. Only where there are directories: Node with the native package. */
@@ -316,18 +325,42 @@ export class Image {
 }
 
 /** A stream that is opened when somebody reads. */
-function later(open: () => Promise<ReadableStream<Uint8Array>>): ReadableStream<Uint8Array> {
+function later<T extends WorkOptions>(
+  options: T,
+  open: (options: T) => Promise<ReadableStream<Uint8Array>>,
+): ReadableStream<Uint8Array> {
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  // Whoever gives up while it opens stops what that takes.
+  const stop = new AbortController();
+  const { signal } = options;
+  const follow = (): void => stop.abort(signal?.reason);
+  const end = (): void => signal?.removeEventListener("abort", follow);
+  let opening: Promise<ReadableStream<Uint8Array>> | undefined;
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        reader ??= (await open()).getReader();
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
+        try {
+          if (!opening) {
+            if (signal?.aborted) follow();
+            else signal?.addEventListener("abort", follow, { once: true });
+            opening = open({ ...options, signal: stop.signal });
+          }
+          reader ??= (await opening).getReader();
+          const { done, value } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          controller.close();
+        } catch (error) {
+          end();
+          throw error;
+        }
+        end();
       },
       async cancel(reason) {
-        await reader?.cancel(reason);
+        end();
+        if (reader) return reader.cancel(reason);
+        stop.abort(reason);
+        // It may have been opened all the same.
+        await opening?.then((stream) => (reader ?? stream).cancel(reason)).catch(() => undefined);
       },
     },
     { highWaterMark: 0 },

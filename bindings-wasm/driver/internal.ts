@@ -11,4 +11,5 @@ export { Image, type Yard } from "./image.js";
 export { LocalYard } from "./local.js";
 export { MemoryBlobs } from "./memory.js";
 export { host, load } from "./node.js";
+export { Shared } from "./shared.js";
 export { FileEntry } from "./table.js";

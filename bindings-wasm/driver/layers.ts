@@ -6,6 +6,7 @@ import type { LayerState } from "./engine.js";
 import { WharfieError } from "./errors.js";
 import { check, localError } from "./failure.js";
 import type { Machine, Reader, Stack } from "./glue.js";
+import { turn, TURN, turns } from "./turn.js";
 import type { ExportOptions, Verified, WorkOptions } from "./types.js";
 
 const DONE = -1;
@@ -14,24 +15,7 @@ const WORKING = -2;
 const PIECE = 256 << 10;
 /** What is read from a blob at once. */
 const READ = 1 << 20;
-/** Milliseconds after which others on this thread get their turn. */
-const TURN = 8;
 const PROGRESS_EVERY = 50;
-
-/** Lets whatever else there is on this thread go first. */
-const turn: () => Promise<void> = ((): (() => Promise<void>) => {
-  const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => unknown };
-  if (setImmediate) return () => new Promise((resolve) => void setImmediate(resolve));
-  // A timer of a browser waits four milliseconds, a message does not.
-  const channel = new MessageChannel();
-  const waiting: (() => void)[] = [];
-  channel.port1.onmessage = () => waiting.shift()?.();
-  return () =>
-    new Promise((resolve) => {
-      waiting.push(resolve);
-      channel.port2.postMessage(undefined);
-    });
-})();
 
 /** A blob that is read forwards as a rule: the next part is on its way while this one is worked on. */
 class Ahead {
@@ -71,6 +55,8 @@ export class MergedLayers implements LayersView {
   readonly #bytes: LayerBytes;
   readonly #wrap: <T extends object>(raw: T) => T;
   readonly #sources: (Promise<ByteSource> | undefined)[];
+  /** Layers of which core knows how long they are and whether they are verified. */
+  readonly #told = new Set<number>();
   readonly #failed = new Map<number, string>();
   readonly #streams = new Set<() => void>();
   readonly #others = new Set<MergedLayers>();
@@ -115,9 +101,12 @@ export class MergedLayers implements LayersView {
 
   async content(path: string, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     const reader = await this.#alone(work, async () => {
-      for (;;) {
+      for (let before: number | undefined; ; ) {
         const needed = this.#stack.find(path);
         if (needed === undefined) return this.#wrap(this.#stack.read(path));
+        // It would be asked for for ever.
+        if (needed === before) throw new TypeError(`layer ${needed} was read and is not known`);
+        before = needed;
         await this.#drive(needed, work);
       }
     });
@@ -180,12 +169,19 @@ export class MergedLayers implements LayersView {
     let offset = 0;
     let input: Uint8Array = new Uint8Array(0);
     let over = false;
+    const others = turns();
     return this.#chunks(
       work,
       async () => {
         while (!over) {
+          await others();
+          this.#open();
+          check(this.#backend, work.signal);
           if (input.length === 0 && offset < source.size) {
             input = await this.#guarded(ahead.read(offset, source.size - offset));
+            this.#open();
+            // It has become shorter since it was read to its end.
+            if (input.length === 0) throw localError(this.#backend, "reading", new Error("the file became shorter"));
             offset += input.length;
           }
           const last = offset >= source.size;
@@ -263,8 +259,10 @@ export class MergedLayers implements LayersView {
         if (step === DONE) return;
         if (step === WORKING) continue;
         const { source } = this.#stack;
-        if (this.#sources[source] === undefined) {
+        if (!this.#told.has(source)) {
           const { size } = await this.#source(source, work);
+          this.#open();
+          this.#told.add(source);
           this.#stack.have(source, size, this.#layers[source]?.verified ?? false);
           continue;
         }

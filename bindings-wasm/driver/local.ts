@@ -9,6 +9,7 @@ import { check, localError } from "./failure.js";
 import type { Folder, Host } from "./host.js";
 import type { Yard } from "./image.js";
 import { blobSource } from "./opfs.js";
+import { Shared } from "./shared.js";
 import type {
   Description,
   Descriptor,
@@ -217,7 +218,7 @@ abstract class Layered implements Engine {
   readonly #view: LayersView;
   readonly #closing: () => Promise<void>;
 
-  constructor(backend: Backend, closing: () => Promise<void>, facts: ImageFacts, verified: boolean) {
+  constructor(backend: Backend, closing: () => Promise<void>, facts: ImageFacts, verified: (digest: string) => boolean) {
     this.backend = backend;
     this.facts = facts;
     this.#closing = closing;
@@ -225,7 +226,13 @@ abstract class Layered implements Engine {
     this.descriptors = descriptors;
     const layers = descriptors.map((descriptor, index) => {
       const diffId = diffIds[index];
-      return { ...descriptor, verified, ...(diffId === undefined ? {} : { diffId }) };
+      return {
+        ...descriptor,
+        get verified() {
+          return verified(descriptor.digest);
+        },
+        ...(diffId === undefined ? {} : { diffId }),
+      };
     });
     this.#view = backend.layers(layers, facts.description.diffIds, (index, work) => this.bytes(index, work));
     if (this.#view.unpack) this.unpack = (directory, work) => this.#view.unpack?.(directory, work) ?? Promise.resolve();
@@ -275,7 +282,7 @@ class Local extends Layered {
   readonly #found: Found;
 
   constructor(backend: Backend, closing: () => Promise<void>, found: Found, facts: ImageFacts) {
-    super(backend, closing, facts, false);
+    super(backend, closing, facts, () => false);
     this.#found = found;
   }
 
@@ -297,8 +304,8 @@ class Local extends Layered {
 class Remote extends Layered {
   readonly #client: Client;
   readonly #store: BlobStore;
-  readonly #open = new Map<string, Promise<ByteSource>>();
-  #all: Promise<void> | undefined;
+  readonly #open = new Map<string, Shared<ByteSource>>();
+  readonly #all = new Shared<void>();
   #closed = false;
 
   constructor(
@@ -308,7 +315,7 @@ class Remote extends Layered {
     client: Client,
     facts: ImageFacts,
   ) {
-    super(backend, closing, facts, true);
+    super(backend, closing, facts, (digest) => client.verified.has(digest));
     this.#client = client;
     this.#store = store;
   }
@@ -324,11 +331,10 @@ class Remote extends Layered {
     const digest = this.descriptors[index]?.digest ?? "";
     let source = this.#open.get(digest);
     if (!source) {
-      source = this.#fetched(digest, work);
+      source = new Shared();
       this.#open.set(digest, source);
-      source.catch(() => this.#open.delete(digest));
     }
-    return source;
+    return source.join(this.backend, work.signal, (signal) => this.#fetched(digest, { ...work, signal }));
   }
 
   async #fetched(digest: string, work: WorkOptions): Promise<ByteSource> {
@@ -348,11 +354,7 @@ class Remote extends Layered {
   }
 
   override fetchLayers(options: WorkOptions): Promise<void> {
-    this.#all ??= this.#fetchAll(options).catch((error: unknown) => {
-      this.#all = undefined;
-      throw error;
-    });
-    return this.#all;
+    return this.#all.join(this.backend, options.signal, (signal) => this.#fetchAll({ ...options, signal }));
   }
 
   async #fetchAll(options: WorkOptions): Promise<void> {
@@ -363,6 +365,6 @@ class Remote extends Layered {
   protected override async end(): Promise<void> {
     this.#closed = true;
     await this.#client.close();
-    for (const source of this.#open.values()) await (await source.catch(() => undefined))?.close?.();
+    for (const { result } of this.#open.values()) await (await result?.catch(() => undefined))?.close?.();
   }
 }

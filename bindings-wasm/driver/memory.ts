@@ -1,6 +1,6 @@
 /** Blobs in memory, up to a cap. */
 
-import { type BlobStore, type ByteSource, Full, type Sink, type Spool } from "./blobs.js";
+import { type BlobStore, type ByteSource, Full, noHole, type Sink, type Spool } from "./blobs.js";
 
 /** What memory may hold where nobody says it: 512 MiB. */
 export const MEMORY = 512 * 2 ** 20;
@@ -110,8 +110,12 @@ export class MemoryBlobs implements BlobStore {
     if (needed > 0) throw new Full(needed);
     return {
       have: pieces.size,
-      truncate: async (to) => pieces.truncate(to),
+      truncate: async (to) => {
+        noHole(to, pieces.size);
+        pieces.truncate(to);
+      },
       write: async (offset, bytes) => {
+        noHole(offset, pieces.size);
         pieces.truncate(offset);
         pieces.append(bytes);
       },

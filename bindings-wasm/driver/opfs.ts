@@ -1,6 +1,6 @@
 /** Blobs in the browser's own file system of this origin (OPFS). Only in a dedicated Worker, where it has synchronous access. */
 
-import { type BlobStore, type ByteSource, Full, type Sink, type Spool } from "./blobs.js";
+import { type BlobStore, type ByteSource, Full, noHole, type Sink, type Spool } from "./blobs.js";
 
 /** What TypeScript's library of the page does not have: it is a worker's. */
 interface AccessHandle {
@@ -138,9 +138,13 @@ export class OpfsBlobs implements BlobStore {
     return {
       have: handle.getSize(),
       truncate: async (size) => {
+        noHole(size, handle.getSize());
         if (size < handle.getSize()) handle.truncate(size);
       },
-      write: async (offset, bytes) => writeAll(handle, offset, bytes),
+      write: async (offset, bytes) => {
+        noHole(offset, handle.getSize());
+        writeAll(handle, offset, bytes);
+      },
       read: async (offset, length) => readFrom(handle, offset, length),
       commit: async () => {
         handle.flush();

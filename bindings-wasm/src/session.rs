@@ -39,6 +39,11 @@ impl Session {
         self.0.cancel(number(now), number(job));
     }
 
+    /// Bytes of a blob that are in its sink, while anybody wants it.
+    pub fn progress(&self, blob: f64) -> Option<f64> {
+        self.0.progress(number(blob)).map(|(position, ..)| float(position))
+    }
+
     pub fn poll(&mut self) -> String {
         self.0.poll()
     }

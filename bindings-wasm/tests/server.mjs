@@ -41,6 +41,10 @@ export async function start(options = {}) {
   const blob = (of) => files.get(`blobs/${of.replace(":", "/")}`);
   const manifest = JSON.parse(blob(top.digest));
   const largest = manifest.layers.reduce((one, other) => (one.size > other.size ? one : other)).digest;
+  // The same image, its large layer said to be shorter than it is.
+  const shorter = { ...manifest, layers: manifest.layers.map((layer) => (layer.digest === largest ? { ...layer, size: layer.size - 7 } : layer)) };
+  const missized = Buffer.from(JSON.stringify(shorter));
+  files.set(`blobs/${digest(missized).replace(":", "/")}`, missized);
   /** How often what was asked, by key. */
   const counts = new Map();
   const count = (key) => {
@@ -106,7 +110,8 @@ export async function start(options = {}) {
       return send(response, 200, headers, Buffer.from(JSON.stringify({ name: repository, tags: page })));
     }
     if (fault === "absent") return problem(response, 404, kind === "blobs" ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
-    const bytes = kind === "manifests" && !name.startsWith("sha256:") ? blob(top.digest) : blob(name);
+    const named = fault === "missized" ? missized : blob(top.digest);
+    const bytes = kind === "manifests" && !name.startsWith("sha256:") ? named : blob(name);
     if (!bytes) return problem(response, 404, kind === "blobs" ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
     if (kind === "manifests") {
       if (fault === "garbled") return send(response, 200, { "content-type": manifest.mediaType }, Buffer.from("{not json"));
@@ -134,11 +139,19 @@ export async function start(options = {}) {
       return payload(request, response, bytes, { ranges: false, cut: 1_500_000 });
     }
     if (fault === "dead" && isLarge) return payload(request, response, bytes, { cut: 0 });
-    if (fault === "slow" && isLarge) {
+    if (fault === "silent" && isLarge) {
+      const range = /^bytes=(\d+)-/.exec(request.headers.range ?? "");
+      const headers = range ? { "content-range": `bytes ${range[1]}-${bytes.length - 1}/${bytes.length}` } : {};
+      const body = bytes.subarray(Number(range?.[1] ?? 0));
+      response.writeHead(range ? 206 : 200, { "content-length": body.length, ...headers });
+      // Not a byte more, however often it is asked for.
+      return range ? response.flushHeaders() : response.write(body.subarray(0, 1 << 20));
+    }
+    if ((fault === "slow" || fault === "brisk") && isLarge) {
       response.writeHead(200, { "content-length": bytes.length });
       let at = 0;
       const drip = setInterval(() => {
-        response.write(bytes.subarray(at, (at += 16384)));
+        response.write(bytes.subarray(at, (at += fault === "slow" ? 16384 : 131072)));
         if (at >= bytes.length) response.end();
       }, 50);
       response.on("close", () => {

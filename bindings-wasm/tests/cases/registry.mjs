@@ -65,6 +65,90 @@ for (const [repository, code] of Object.entries(CODES)) {
   });
 }
 
+test("a registry that falls silent in the middle of a blob: timed_out", async (host) => {
+  const error = await failure(pull(host, "silent", { timeout: 1, retries: 1 }));
+  equal(error.code, "timed_out", error.message);
+});
+
+test("a layer whose size is not what its manifest says: size_mismatch, whether it is there or not", async (host) => {
+  const image = await host.wharfie.Image.open(`${host.server.open}/missized:1`, quick);
+  equal((await failure(image.pull())).code, "size_mismatch");
+  equal((await failure(image.readFile("/data/noise"))).code, "size_mismatch");
+  equal((await failure(image.readFile("/data/noise"))).code, "size_mismatch");
+  equal((await failure(image.pull())).code, "size_mismatch");
+  await image.close();
+});
+
+test("a function of the caller's that throws ends its own job with what it threw, and nothing else", async (host) => {
+  const thrown = new Error("mine");
+  const fail = () => {
+    throw thrown;
+  };
+  ok((await failure(pull(host, "good", { onEvent: fail }))) === thrown, "onEvent");
+  const finished = (event) => event.event === "finished" && fail();
+  ok((await failure(pull(host, "good", { onEvent: finished }))) === thrown, "onEvent, at the end");
+  ok((await failure(pull(host, "private", { credentials: fail }))) === thrown, "credentials");
+  ok((await failure(pull(host, "private", { credentials: async () => fail() }))) === thrown, "credentials, later");
+  const image = await host.wharfie.Image.open(`${host.server.open}/brisk:1`, quick);
+  ok((await failure(image.pull({ onProgress: fail }))) === thrown, "onProgress");
+  equal((await image.readFile("/data/noise")).length, 3 << 20);
+  await image.close();
+});
+
+test("of two that wait for one blob, one gives up", async (host) => {
+  const image = await host.wharfie.Image.open(`${host.server.open}/brisk:1`, quick);
+  const stop = new AbortController();
+  const pulling = image.pull({
+    signal: stop.signal,
+    onProgress: ({ phase, done }) => phase === "fetch" && done > 500_000 && stop.abort(),
+  });
+  const reading = image.readFile("/data/noise");
+  equal((await failure(pulling)).code, "cancelled");
+  equal((await reading).length, 3 << 20);
+  await image.close();
+});
+
+test("of two that ask for the same, the first gives up, or the second does", async (host) => {
+  for (const which of [0, 1]) {
+    const image = await host.wharfie.Image.open(`${host.server.open}/brisk:1`, quick);
+    const stops = [new AbortController(), new AbortController()];
+    const began = performance.now();
+    const pulls = stops.map(({ signal }) => image.pull({ signal }));
+    setTimeout(() => stops[which].abort(), 100);
+    equal((await failure(pulls[which])).code, "cancelled");
+    ok(performance.now() - began < 700, "it waited for the other");
+    await pulls[1 - which];
+    equal((await image.readFile("/data/noise")).length, 3 << 20);
+    await image.close();
+  }
+});
+
+test("a stream that is cancelled while it opens stops what that takes", async (host) => {
+  const image = await host.wharfie.Image.open(`${host.server.open}/slow-opening:1`, quick);
+  const reader = image.export().getReader();
+  const reading = reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await reader.cancel();
+  equal((await reading).done, true);
+  for (let tries = 0; ; tries++) {
+    const log = await (await fetch(`http://${host.server.open}/log`)).json();
+    if (log.includes("closed slow-opening")) break;
+    ok(tries < 50, "the connection stays open");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await image.close();
+});
+
+test("closed while a blob comes: what is under way ends, and it can be closed again", async (host) => {
+  const image = await host.wharfie.Image.open(`${host.server.open}/slow-closed:1`, quick);
+  let closing;
+  const pulling = failure(image.pull({ onProgress: () => (closing ??= image.close()) }));
+  equal((await pulling).code, "cancelled");
+  await closing;
+  await image.close();
+  await failure(image.pull());
+});
+
 test("credentials, given or asked for", async (host) => {
   // A browser does not show what is asked for unless the registry exposes it; this one does.
   ok((await pull(host, "private", { credentials: { username: "user", password: "secret" } })) > 0);
