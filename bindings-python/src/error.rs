@@ -47,7 +47,7 @@ pub(crate) fn make_cancelled() -> String {
 /// What a host's own file came to, as JSON.
 #[pyfunction]
 pub(crate) fn make_local_io(reason: &str) -> String {
-    wire::error_json(&wire::io_error("writing the output", reason))
+    wire::error_json(&wire::local_error("io", "writing the output", 0, reason))
 }
 
 /// A wrong option, as JSON.

@@ -103,25 +103,6 @@ impl Stack {
         Ok(self.need.note(step))
     }
 
-    #[wasm_bindgen(getter)]
-    pub fn source(&self) -> usize {
-        self.need.source
-    }
-
-    #[wasm_bindgen(getter)]
-    pub fn offset(&self) -> f64 {
-        float(self.need.offset)
-    }
-
-    #[wasm_bindgen(getter)]
-    pub fn len(&self) -> f64 {
-        float(self.need.len)
-    }
-
-    pub fn feed(&mut self, source: usize, offset: f64, bytes: &[u8]) -> Outcome<usize> {
-        self.stack.feed(source, number(offset), bytes).map_err(thrown)
-    }
-
     /// Whether a layer was read to its end, and every digest held.
     pub fn known(&self, layer: usize) -> bool {
         self.stack.report(layer).is_some()
@@ -174,6 +155,35 @@ fn layer(said: &Value) -> Outcome<Layer> {
     Ok(layer)
 }
 
+/// What the last step needs, and how it is given.
+macro_rules! fed {
+    ($name:ident, $machine:ident) => {
+        #[wasm_bindgen]
+        impl $name {
+            #[wasm_bindgen(getter)]
+            pub fn source(&self) -> usize {
+                self.need.source
+            }
+
+            #[wasm_bindgen(getter)]
+            pub fn offset(&self) -> f64 {
+                float(self.need.offset)
+            }
+
+            #[wasm_bindgen(getter)]
+            pub fn len(&self) -> f64 {
+                float(self.need.len)
+            }
+
+            pub fn feed(&mut self, source: usize, offset: f64, bytes: &[u8]) -> Outcome<usize> {
+                self.$machine.feed(source, number(offset), bytes).map_err(thrown)
+            }
+        }
+    };
+}
+
+fed!(Stack, stack);
+
 macro_rules! reader {
     ($(#[doc = $doc:literal])* $name:ident { $machine:ident: $machine_type:ty }) => {
         $(#[doc = $doc])*
@@ -197,26 +207,9 @@ macro_rules! reader {
             pub fn take(&self, len: usize) -> Uint8Array {
                 Uint8Array::from(self.room.get(..len).unwrap_or_default())
             }
-
-            #[wasm_bindgen(getter)]
-            pub fn source(&self) -> usize {
-                self.need.source
-            }
-
-            #[wasm_bindgen(getter)]
-            pub fn offset(&self) -> f64 {
-                float(self.need.offset)
-            }
-
-            #[wasm_bindgen(getter)]
-            pub fn len(&self) -> f64 {
-                float(self.need.len)
-            }
-
-            pub fn feed(&mut self, source: usize, offset: f64, bytes: &[u8]) -> Outcome<usize> {
-                self.$machine.feed(source, number(offset), bytes).map_err(thrown)
-            }
         }
+
+        fed!($name, $machine);
     };
 }
 

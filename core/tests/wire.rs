@@ -287,7 +287,7 @@ fn an_error_has_code_facts_place_and_hint() {
     assert_eq!(shown["facts"]["part"], "repository");
     assert_eq!(shown["message"].as_str(), Some(error.to_string().as_str()));
     assert!(wire::error_codes().contains(&"digest_mismatch"));
-    let lost = wire::io_error("writing a blob", "the disk went away");
+    let lost = wire::local_error("io", "naming a blob", 0, "the disk went away");
     assert_eq!((lost.code(), wire::cancelled().code()), ("local_io", "cancelled"));
 }
 

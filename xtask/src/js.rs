@@ -1,5 +1,6 @@
 //! The JavaScript packages: built, packed, installed in a clean folder, and judged there by one suite in Node and in Chromium.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 
 use testbed::tools;
 
-use crate::test::{Counted, target_folder};
+use crate::test::{Counted, done, target_folder};
 
 /// What came of it; the reason where it failed.
 type Result<T = ()> = std::result::Result<T, String>;
@@ -32,20 +33,24 @@ pub(crate) fn missing(programs: &[&str]) -> Option<String> {
 pub(crate) fn native_in_node(profile: &str, skips: &Path) -> Result<Counted> {
     // The tests of that package may have been another day.
     build()?;
-    let package = tools::workspace().join("bindings-node");
-    let words = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
-    run(Command::new("npm").current_dir(&package).args(words))?;
+    let package = native_package()?;
     let mut tests = node(&["tests/run.mjs"]);
     tests.current_dir(&package).env("WHARFIE_REPORTER", "tap").env("WHARFIE_PROFILE", profile);
     tap(&mut tests, skips)
 }
 
-fn run(command: &mut Command) -> Result {
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{}: {status}", command.get_program().to_string_lossy())),
-        Err(error) => Err(format!("{}: {error}", command.get_program().to_string_lossy())),
-    }
+/// What a package is built with.
+fn fetch_tools(package: &Path) -> Result {
+    // esbuild's own script only saves the time that its JavaScript shim takes.
+    let words = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    done(Command::new("npm").current_dir(package).args(words))
+}
+
+/// The folder of npm's wharfie, with what it is built with.
+fn native_package() -> Result<PathBuf> {
+    let package = tools::workspace().join("bindings-node");
+    fetch_tools(&package)?;
+    Ok(package)
 }
 
 fn node(words: &[&str]) -> Command {
@@ -56,10 +61,8 @@ fn node(words: &[&str]) -> Command {
 
 /// Builds bindings-wasm/dist.
 pub(crate) fn build() -> Result {
-    // esbuild's own script only saves the time that its JavaScript shim takes.
-    let words = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
-    run(Command::new("npm").current_dir(folder()).args(words))?;
-    run(&mut node(&["build.mjs"]))
+    fetch_tools(&folder())?;
+    done(&mut node(&["build.mjs"]))
 }
 
 /// The inspector: served here until somebody stops it, or put into a folder.
@@ -70,7 +73,7 @@ pub(crate) fn inspector(to: Option<&str>) -> Result {
         let to = std::path::absolute(to).map_err(|error| error.to_string())?;
         command.arg(to);
     }
-    run(&mut command)
+    done(&mut command)
 }
 
 /// Builds the package, packs it and installs it in a clean folder; once in a run.
@@ -78,7 +81,7 @@ fn install() -> Result {
     static INSTALLED: OnceLock<Result> = OnceLock::new();
     let install = || {
         build()?;
-        run(node(&["tests/install.mjs", "."]).arg(consumer()))
+        done(node(&["tests/install.mjs", "."]).arg(consumer()))
     };
     INSTALLED.get_or_init(install).clone()
 }
@@ -86,7 +89,7 @@ fn install() -> Result {
 /// The native command line, whose tars are compared with.
 fn command_line() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).current_dir(tools::workspace()).args(["build", "--quiet", "-p", "wharfie"]))?;
+    done(Command::new(cargo).current_dir(tools::workspace()).args(["build", "--quiet", "-p", "wharfie"]))?;
     Ok(target_folder().join("debug").join(format!("wharfie{}", std::env::consts::EXE_SUFFIX)))
 }
 
@@ -132,7 +135,7 @@ fn tap(command: &mut Command, skips: &Path) -> Result<Counted> {
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
-    std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
+    fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(text.as_bytes())
 }
 
 /// The package in Node: ES modules, CommonJS, TypeScript, and every case of the suite.
@@ -145,4 +148,47 @@ pub(crate) fn in_node(skips: &Path) -> Result<Counted> {
 pub(crate) fn in_browser(skips: &Path) -> Result<Counted> {
     install()?;
     suite(&["tests/browser.test.mjs", "inspector/tests/inspector.test.mjs"], &command_line()?, skips)
+}
+
+/// A folder in which the packages are installed, the native one too.
+pub(crate) fn released() -> Result<PathBuf> {
+    build()?;
+    let source = native_package()?;
+    let folder = target_folder().join("js/released");
+    let (packs, consumer) = (folder.join("packs"), folder.join("consumer"));
+    drop(fs::remove_dir_all(&folder));
+    for folder in [&packs, &consumer] {
+        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    }
+    done(node(&["build.mjs", "--pack"]).current_dir(&source).arg(&packs))?;
+    fs::write(consumer.join("package.json"), r#"{"private":true,"type":"module"}"#)
+        .map_err(|error| error.to_string())?;
+    let tarballs =
+        fs::read_dir(&packs).map_err(|error| error.to_string())?.flatten().map(|entry| entry.path());
+    let mut install = Command::new("npm");
+    install.current_dir(&consumer).args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--silent",
+    ]);
+    // Those of other platforms are on no registry that could be asked for them.
+    install
+        .args(["--omit=optional"])
+        .args(tarballs.filter(|path| path.extension().is_some_and(|end| end == "tgz")));
+    done(&mut install)?;
+    Ok(consumer)
+}
+
+/// The script that has Chromium save a root from the inspector.
+pub(crate) fn saver() -> Result<PathBuf> {
+    if let Some(why) = missing(&["node", "npm", "chromium"]) {
+        return Err(why);
+    }
+    if !folder().join("dist/web.js").is_file() {
+        build()?;
+    }
+    // Node finds playwright from where the script is.
+    Ok(tools::workspace().join("xtask/bench/hosts/wharfie_chromium.mjs"))
 }

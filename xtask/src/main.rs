@@ -1,8 +1,8 @@
 //! The chores of Wharfie: `cargo xtask`.
 
 mod bench;
-mod hosts;
 mod js;
+mod python;
 mod test;
 mod wasm;
 

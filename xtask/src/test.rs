@@ -1,7 +1,5 @@
 //! `cargo xtask test`: every test there is, on a fresh machine too.
 
-mod python;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -10,7 +8,7 @@ use std::time::Instant;
 
 use testbed::tools;
 
-use crate::{js, wasm};
+use crate::{js, python, wasm};
 
 /// Debian's packages that the real-world tests use, and the compiler that libFuzzer is built with.
 const PACKAGES: &[&str] = &[
@@ -85,7 +83,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", does: "the documentation builds without a warning; its examples run", run: docs },
     Step { name: "fixtures", does: "the Debian image", run: fixtures },
     Step { name: "world", does: "the command line against real registries and a faulty network", run: world },
-    Step { name: "python", does: "Python's wheel, tested where it is installed", run: python::run },
+    Step { name: "python", does: "Python's wheel, tested where it is installed", run: python_wheel },
     Step {
         name: "wasm-package",
         does: "npm's wharfie-wasm, packed and installed: the suite in Node",
@@ -184,10 +182,15 @@ fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a command to its end, its output shown.
 fn check(command: &mut Command) -> Outcome {
+    done(command).map_or_else(Failed, |()| Done)
+}
+
+/// The same, for chores that are no step.
+pub(crate) fn done(command: &mut Command) -> Result<(), String> {
     match command.status() {
-        Ok(status) if status.success() => Done,
-        Ok(status) => Failed(format!("{}: {status}", shown(command))),
-        Err(error) => Failed(format!("{}: {error}", shown(command))),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}: {status}", shown(command))),
+        Err(error) => Err(format!("{}: {error}", shown(command))),
     }
 }
 
@@ -404,6 +407,14 @@ fn counted(run: &mut Run, outcome: Result<Counted, String>) -> Outcome {
         }
         Err(why) => Failed(why),
     }
+}
+
+fn python_wheel(run: &mut Run) -> Outcome {
+    if let Some(why) = python::missing() {
+        return Skipped(why);
+    }
+    let outcome = python::in_clean(&run.skips);
+    counted(run, outcome)
 }
 
 fn wasm_package(run: &mut Run) -> Outcome {

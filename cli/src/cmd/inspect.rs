@@ -5,7 +5,8 @@ use wharfie_core::Reference;
 use wharfie_core::client::{Depth, PlatformChoice, PulledImage};
 use wharfie_core::error::Result;
 use wharfie_core::http::{HostKind, Url};
-use wharfie_core::image::{Config, Descriptor};
+use wharfie_core::image::Config;
+use wharfie_core::wire;
 
 use super::args::InspectArgs;
 use super::open::{self, Opened};
@@ -40,13 +41,13 @@ fn whole(opened: &Opened) -> Result<Value> {
         shown.insert("platforms".to_owned(), json!(platforms));
     }
     let manifest = opened.document(&image.manifest)?;
-    shown.insert("manifest".to_owned(), descriptor_json(&image.manifest));
+    shown.insert("manifest".to_owned(), wire::descriptor(&image.manifest));
     if let Some(manifest) = manifest.manifest() {
         if let Some(kind) = manifest.artifact_type() {
             shown.insert("artifactType".to_owned(), json!(kind));
         }
         if let Some(subject) = &manifest.subject {
-            shown.insert("subject".to_owned(), descriptor_json(subject));
+            shown.insert("subject".to_owned(), wire::descriptor(subject));
         }
         if !manifest.annotations.is_empty() {
             shown.insert("annotations".to_owned(), json!(manifest.annotations));
@@ -57,48 +58,30 @@ fn whole(opened: &Opened) -> Result<Value> {
             let platform = config.platform.clone().or_else(|| image.platform.clone());
             shown.insert("platform".to_owned(), json!(platform.map(|platform| platform.to_string())));
             if let Some(descriptor) = &image.config {
-                shown.insert("configDescriptor".to_owned(), descriptor_json(descriptor));
+                shown.insert("configDescriptor".to_owned(), wire::descriptor(descriptor));
             }
             shown.insert("config".to_owned(), config.summary()?);
         }
         // An artifact has a config of its own kind: its descriptor says which.
         Err(error) if error.code() == "not_an_image" => {
-            let descriptor = image.config.as_ref().map(descriptor_json);
+            let descriptor = image.config.as_ref().map(wire::descriptor);
             shown.insert("configDescriptor".to_owned(), json!(descriptor));
         }
         Err(error) => return Err(error),
     }
-    shown.insert("layers".to_owned(), image.layers.iter().map(descriptor_json).collect());
+    shown.insert("layers".to_owned(), image.layers.iter().map(wire::descriptor).collect());
     let size = image.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
     shown.insert("size".to_owned(), json!(size));
     Ok(Value::Object(shown))
-}
-
-/// A descriptor as its JSON, the fields that are always there and those that say something.
-pub(super) fn descriptor_json(descriptor: &Descriptor) -> Value {
-    let mut shown = Map::new();
-    shown.insert("mediaType".to_owned(), json!(descriptor.media_type.as_str()));
-    shown.insert("digest".to_owned(), json!(descriptor.digest.to_string()));
-    shown.insert("size".to_owned(), json!(descriptor.size));
-    if let Some(platform) = &descriptor.platform {
-        shown.insert("platform".to_owned(), json!(platform.to_string()));
-    }
-    if !descriptor.urls.is_empty() {
-        shown.insert("urls".to_owned(), json!(descriptor.urls));
-    }
-    if !descriptor.annotations.is_empty() {
-        shown.insert("annotations".to_owned(), json!(descriptor.annotations));
-    }
-    Value::Object(shown)
 }
 
 /// One image of a pull as JSON.
 pub(super) fn image_json(image: &PulledImage) -> Value {
     json!({
         "platform": image.platform.as_ref().map(ToString::to_string),
-        "manifest": descriptor_json(&image.manifest),
-        "config": image.config.as_ref().map(descriptor_json),
-        "layers": image.layers.iter().map(descriptor_json).collect::<Vec<_>>(),
+        "manifest": wire::descriptor(&image.manifest),
+        "config": image.config.as_ref().map(wire::descriptor),
+        "layers": image.layers.iter().map(wire::descriptor).collect::<Vec<_>>(),
     })
 }
 

@@ -1,12 +1,11 @@
 //! `tag`, `delete`, `referrers`: what is done at a registry alone.
 
 use serde_json::json;
-use wharfie_core::Reference;
 use wharfie_core::client::{self, Depth, PlatformChoice, PushOptions, ReferrersOptions};
 use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::{Reference, wire};
 
 use super::args::{DeleteArgs, NetworkArgs, ReferrersArgs, TagArgs};
-use super::inspect::descriptor_json;
 use super::list::registry_reference;
 use super::{names, open, output};
 use crate::console::Console;
@@ -87,7 +86,7 @@ pub(super) fn referrers(arguments: &ReferrersArgs, console: &Console) -> Result<
         let shown: Vec<_> = found
             .iter()
             .map(|descriptor| {
-                let mut shown = descriptor_json(descriptor);
+                let mut shown = wire::descriptor(descriptor);
                 if let (Some(kind), Some(object)) = (&descriptor.artifact_type, shown.as_object_mut()) {
                     object.insert("artifactType".to_owned(), json!(kind));
                 }

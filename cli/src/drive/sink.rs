@@ -69,24 +69,21 @@ impl Sink {
 
     /// One that nobody reads while it arrives. A second handle would keep the file's lock where the first is let go.
     pub(crate) fn unread(partial: Partial, size: u64, have: u64) -> Sink {
-        Sink {
-            digest: *partial.digest(),
-            size,
-            arrival: None,
-            inner: Mutex::new(Inner { place: Some(Place::Disk(partial)), owner: None }),
-            position: AtomicU64::new(have),
-            writing_down: Arc::default(),
-        }
+        Sink::at(*partial.digest(), Place::Disk(partial), size, have)
     }
 
     /// One whose bytes go on to another registry.
     pub(super) fn relay(digest: Digest, size: u64, relay: Arc<Relay>) -> Sink {
+        Sink::at(digest, Place::Relay(relay), size, 0)
+    }
+
+    fn at(digest: Digest, place: Place, size: u64, have: u64) -> Sink {
         Sink {
             digest,
             size,
             arrival: None,
-            inner: Mutex::new(Inner { place: Some(Place::Relay(relay)), owner: None }),
-            position: AtomicU64::new(0),
+            inner: Mutex::new(Inner { place: Some(place), owner: None }),
+            position: AtomicU64::new(have),
             writing_down: Arc::default(),
         }
     }

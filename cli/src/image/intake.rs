@@ -96,10 +96,7 @@ impl Intake {
 
     /// Lets the partial file go at once, whoever still holds this: what has come of it stays for the next run.
     pub fn release(&self) {
-        if let Some(partial) = self.0.take_partial() {
-            // Who reads it while it arrives has the file open too, and the lock is the open file's.
-            partial.unlock();
-        }
+        drop(self.0.take_partial());
     }
 }
 

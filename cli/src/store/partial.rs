@@ -75,14 +75,6 @@ impl Store {
     }
 }
 
-impl Partial {
-    /// Lets it go for whoever asks next, although others may still have it open.
-    pub(crate) fn unlock(self) {
-        // A file system without locks has given none.
-        let _ = self.file.unlock();
-    }
-}
-
 impl Store {
     /// How many bytes of a blob an earlier run left, or another one has so far.
     pub fn partial_len(&self, digest: &Digest) -> Option<u64> {

@@ -24,16 +24,7 @@ fn types_are_recognised_and_classified() {
     for case in cases.case {
         let kind = MediaType::parse(&case.input);
         assert_eq!(kind.to_string(), case.name.as_deref().unwrap_or(&case.input).trim_end_matches(';'));
-        let is = [
-            ("manifest", kind.is_manifest()),
-            ("index", kind.is_index()),
-            ("schema1", kind.is_schema1()),
-            ("layer", kind.is_layer()),
-            ("nondistributable", kind.is_nondistributable()),
-            ("config", kind.is_config()),
-            ("generic", kind.is_generic()),
-        ];
-        for (class, is) in is {
+        for (class, is) in crate::wire::classes(&kind) {
             assert_eq!(is, case.is.iter().any(|c| c == class), "{} is {class}", case.input);
         }
         assert_eq!(kind.compression().map(Compression::name), case.compression.as_deref(), "{}", case.input);

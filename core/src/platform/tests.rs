@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::image::{Choice, Descriptor, Index};
+use crate::wire::spelled;
 use crate::{Digest, MediaType};
 
 #[derive(Deserialize)]
@@ -37,26 +38,6 @@ struct Case {
 
 fn cases() -> Cases {
     toml::from_str(include_str!("../../../testdata/platforms.toml")).unwrap()
-}
-
-/// As an index spells it, not normalised.
-fn spelled(text: &str) -> Option<Platform> {
-    if text == "-" {
-        return None;
-    }
-    let (os, options) = match text.split_once('(') {
-        Some((os, rest)) => (os, rest.split_once(')').unwrap().0),
-        None => (text.split('/').next().unwrap(), ""),
-    };
-    let mut parts = text.split('/').skip(1);
-    let mut options = options.split('+');
-    Some(Platform {
-        os: os.to_string(),
-        architecture: parts.next().unwrap().to_string(),
-        variant: parts.next().map(str::to_string),
-        os_version: options.next().filter(|v| !v.is_empty()).map(str::to_string),
-        os_features: options.map(str::to_string).collect(),
-    })
 }
 
 #[test]

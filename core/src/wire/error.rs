@@ -25,11 +25,6 @@ pub fn cancelled() -> Error {
     ErrorKind::Cancelled {}.into()
 }
 
-/// What a host's own files come to: `operation` says what was done (`writing a blob`), `reason` what the system said.
-pub fn io_error(operation: &'static str, reason: impl Into<String>) -> Error {
-    ErrorKind::LocalIo { operation, reason: reason.into() }.into()
-}
-
 /// What happened to a host's own file or store, for hosts that have only words for it: `failure` is `no_space` (`needed`: what it
 /// would take, 0 if unknown), `permission`, `absent` or `io`; `operation` says what was done, as one of the words below.
 pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) -> Error {
@@ -40,6 +35,7 @@ pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) ->
         "unpacking",
         "naming a blob",
         "writing",
+        "writing the output",
         "fetching the archive",
     ];
     let operation = OPERATIONS.iter().find(|known| **known == operation).copied().unwrap_or("reading");

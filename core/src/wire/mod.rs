@@ -9,6 +9,7 @@
 //! - [`Unpack`] decodes one stream.
 //! - [`describe`] says what an image is, of its documents.
 //! - [`table`] packs the merged tree in rows.
+//! - [`merge_options`] reads how layers are merged, [`source`] what a user's name for an image means.
 //! - [`error_json`] is an error: its code, facts, place and hint.
 //! - [`probe`] answers what the corpus in `testdata/` asks.
 //!
@@ -27,24 +28,28 @@ mod table;
 mod unpack;
 
 pub use describe::describe;
-pub use error::{cancelled, error_codes, error_json, internal, io_error, local_error};
+pub use error::{cancelled, error_codes, error_json, internal, local_error};
 pub use merging::merge_options;
 pub use opening::Opening;
 pub use probe::probe;
+#[cfg(test)]
+pub(crate) use probe::{classes, spelled};
 pub use session::Session;
 pub use source::source;
 pub use table::{ROW_BYTES, table};
 pub use unpack::{Unpack, Unpacked};
 
+use alloc::string::{String, ToString};
+
 use serde_json::{Map, Value};
 
-use crate::client::PulledImage;
+use crate::client::{Pulled, PulledImage};
 use crate::error::{ErrorKind, Result};
 use crate::image::Descriptor;
 
 /// An object of which some fields may be absent.
 #[derive(Default)]
-struct Object(Map<alloc::string::String, Value>);
+struct Object(Map<String, Value>);
 
 impl Object {
     fn new() -> Object {
@@ -79,12 +84,13 @@ impl core::fmt::Display for Object {
     }
 }
 
-fn descriptor(descriptor: &Descriptor) -> Value {
+/// A descriptor as JSON: the fields that are always there, and those that say something.
+pub fn descriptor(descriptor: &Descriptor) -> Value {
     let object = Object::new()
         .with("mediaType", descriptor.media_type.as_str())
-        .with("digest", alloc::string::ToString::to_string(&descriptor.digest))
+        .with("digest", descriptor.digest.to_string())
         .with("size", descriptor.size)
-        .with_some("platform", descriptor.platform.as_ref().map(alloc::string::ToString::to_string))
+        .with_some("platform", descriptor.platform.as_ref().map(ToString::to_string))
         .with_some("urls", (!descriptor.urls.is_empty()).then(|| descriptor.urls.clone()));
     let annotations = (!descriptor.annotations.is_empty())
         .then(|| descriptor.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())));
@@ -94,13 +100,13 @@ fn descriptor(descriptor: &Descriptor) -> Value {
 fn image(image: &PulledImage) -> Value {
     Object::new()
         .with("manifest", descriptor(&image.manifest))
-        .with_some("platform", image.platform.as_ref().map(alloc::string::ToString::to_string))
+        .with_some("platform", image.platform.as_ref().map(ToString::to_string))
         .with_some("config", image.config.as_ref().map(descriptor))
         .with("layers", image.layers.iter().map(descriptor).collect::<Value>())
         .into()
 }
 
-fn pulled(pulled: &crate::client::Pulled) -> Value {
+fn pulled(pulled: &Pulled) -> Value {
     Object::new()
         .with("top", descriptor(&pulled.top))
         .with("images", pulled.images.iter().map(image).collect::<Value>())
@@ -109,8 +115,8 @@ fn pulled(pulled: &crate::client::Pulled) -> Value {
 }
 
 /// What a pull or a walk came to, as the event `finished` says it.
-pub fn pulled_json(found: &crate::client::Pulled) -> alloc::string::String {
-    alloc::string::ToString::to_string(&pulled(found))
+pub fn pulled_json(found: &Pulled) -> String {
+    pulled(found).to_string()
 }
 
 /// Options that a host gave. Unknown ones are refused: a misspelt option that does nothing is worse.

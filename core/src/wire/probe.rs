@@ -107,7 +107,7 @@ fn platform(case: &Value) -> Result<Object> {
 }
 
 /// A platform as an index spells it, not normalised: `os(version+feature)/architecture/variant`; `-` is none.
-fn spelled(text: &str) -> Option<Platform> {
+pub(crate) fn spelled(text: &str) -> Option<Platform> {
     if text == "-" {
         return None;
     }
@@ -167,10 +167,9 @@ fn source(case: &Value) -> Result<Object> {
     })
 }
 
-fn media_type(case: &Value) -> Result<Object> {
-    let input = text(case, "input")?;
-    let kind = MediaType::parse(input);
-    let is = [
+/// What a media type is, by the corpus's words.
+pub(crate) fn classes(kind: &MediaType) -> [(&'static str, bool); 7] {
+    [
         ("manifest", kind.is_manifest()),
         ("index", kind.is_index()),
         ("schema1", kind.is_schema1()),
@@ -178,9 +177,15 @@ fn media_type(case: &Value) -> Result<Object> {
         ("nondistributable", kind.is_nondistributable()),
         ("config", kind.is_config()),
         ("generic", kind.is_generic()),
-    ];
+    ]
+}
+
+fn media_type(case: &Value) -> Result<Object> {
+    let input = text(case, "input")?;
+    let kind = MediaType::parse(input);
     // In the order in which the case has them.
-    let mut is: Vec<&str> = is.into_iter().filter(|(_, is)| *is).map(|(class, _)| class).collect();
+    let mut is: Vec<&str> =
+        classes(&kind).into_iter().filter(|(_, is)| *is).map(|(class, _)| class).collect();
     let said = texts(case, "is")?;
     is.sort_by_key(|class| said.iter().position(|said| said == class));
     Ok(Object::new()

@@ -9,7 +9,7 @@ use testbed::registry::{Options, Registry};
 use testbed::tools;
 
 use super::meter::{Cost, measure};
-use crate::hosts;
+use crate::{js, python};
 
 /// What Python programs use today.
 const ORAS: &str = "oras==0.2.43";
@@ -51,7 +51,7 @@ pub(super) fn run(image: &str, folder: &Path, rounds: usize) -> bool {
         command.arg(script).arg(source).arg(folder.join("root.tar")).arg(folder.join("store"));
         command
     };
-    match hosts::python() {
+    match python::released() {
         Ok(python) => {
             let script = script("wharfie_python.py");
             let make: Make<'_> = Box::new(move |folder| ours(Command::new(&python), script.clone(), folder));
@@ -59,7 +59,7 @@ pub(super) fn run(image: &str, folder: &Path, rounds: usize) -> bool {
         }
         Err(why) => tools::skip("Python", &why),
     }
-    match hosts::node() {
+    match js::released() {
         Ok(modules) => {
             let script = modules.join("wharfie_node.mjs");
             fs::copy(scripts.join("wharfie_node.mjs"), &script).expect("a script beside its modules");
@@ -75,7 +75,7 @@ pub(super) fn run(image: &str, folder: &Path, rounds: usize) -> bool {
         }
         Err(why) => tools::skip("Node", &why),
     }
-    match hosts::browser() {
+    match js::saver() {
         Ok(script) => {
             let make: Make<'_> = Box::new(move |folder| ours(Command::new("node"), script.clone(), folder));
             candidates.push(Candidate { name: "Chromium", ours: true, make });
