@@ -7,7 +7,7 @@ use testbed::layer::{Layer, Meta};
 use testbed::tools;
 use wharfie_core::merge::{Lack, OnUnsupported};
 
-use super::disks::{Disk, EXT4, EXT4_SMALL, NTFS};
+use super::disks::{Disk, EXT4, EXT4_SMALL, NTFS, alone};
 use super::{Scene, rich};
 
 fn skip(options: &mut super::UnpackOptions) {
@@ -67,6 +67,9 @@ fn a_mount_point_is_filled_and_stays() {
 /// Names that differ in case only, on a file system that folds it.
 #[test]
 fn names_that_cannot_be_held_are_found_before_anything_is_written() {
+    if !alone("unsuited::names_that_cannot_be_held_are_found_before_anything_is_written") {
+        return;
+    }
     let Some(disk) = Disk::mount("names", &NTFS) else { return };
     let at = disk.path();
     let scene = Scene::below(&at);
