@@ -56,7 +56,7 @@ export class NativeEngine implements internal.Engine {
   readonly #fetcher: Fetcher | undefined;
   readonly #closing: () => Promise<void>;
   readonly #failed = new Map<number, string>();
-  #tree: Promise<Tree> | undefined;
+  readonly #tree = new internal.Shared<Tree>();
   readonly #all = new internal.Shared<void>();
   /** Whether every layer was read to its end, and held. */
   #known = false;
@@ -85,6 +85,8 @@ export class NativeEngine implements internal.Engine {
     } catch (error) {
       if (error instanceof WharfieError && error.place.layer !== undefined) {
         this.#failed.set(error.place.layer, error.code);
+        // Native code removes a blob that has rotted in the store: what is missing is to be looked at again.
+        this.#all.forget();
       }
       throw error;
     }
@@ -94,8 +96,7 @@ export class NativeEngine implements internal.Engine {
     this.#open();
     const fetcher = this.#fetcher;
     if (!fetcher) return Promise.resolve();
-    const backend = this.#native as unknown as internal.ClientBackend;
-    return this.#all.join(backend, options.signal, async (signal) => {
+    return this.#all.join(this.#native, options.signal, async (signal) => {
       const missing = await awaiting(() => this.#image.missing());
       if (missing.length > 0) await fetcher.all({ ...options, signal });
     });
@@ -117,22 +118,16 @@ export class NativeEngine implements internal.Engine {
 
   async table(cursor: number, most: number, pattern: string | undefined, options: WorkOptions): Promise<Uint8Array> {
     await this.fetchLayers(options);
-    const image = this.#image;
-    this.#tree ??= this.#noting(supervised(this.#native, options, (work) => image.view(work))).then(
-      (tree) => {
-        this.#known = true;
-        return tree;
-      },
-      (error: unknown) => {
-        this.#tree = undefined;
-        throw error;
-      },
-    );
-    const tree = await this.#tree;
+    const tree = await this.#tree.join(this.#native, options.signal, async (signal) => {
+      const view = supervised(this.#native, { ...options, signal }, (work) => this.#image.view(work));
+      const found = await this.#noting(view);
+      this.#known = true;
+      return found;
+    });
     return awaiting(() => tree.table(cursor, most, pattern));
   }
 
-  async content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+  async content(path: string | Uint8Array, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     this.#open();
     for (let before: number | undefined; ; ) {
       let layer: number | undefined;
@@ -200,7 +195,6 @@ export class NativeEngine implements internal.Engine {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#tree = undefined;
     // Its files are let go before the folder that they are in.
     this.#image.close();
     await this.#closing();

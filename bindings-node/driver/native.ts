@@ -58,7 +58,7 @@ export interface Image {
   missing(): Promise<number[]>;
   isPlain(layer: number): boolean;
   view(work: Work): Promise<Tree>;
-  read(path: string, work: Work): Promise<number | Stream>;
+  read(path: string | Uint8Array, work: Work): Promise<number | Stream>;
   layer(layer: number, decoded: boolean): Promise<Stream>;
   exportFile(path: string, options: string, work: Work): Promise<string>;
   exportStream(options: string, work: Work): Promise<Stream>;
@@ -75,6 +75,7 @@ export interface Native {
     inStore(name: string, store: Store, top: string, platform?: string): Promise<Image>;
   };
   source(name: string): string;
+  reachAllows(reach: string, url: string, addresses: string[]): boolean;
   probe(list: string, input: string): string;
   errorCodes(): string[];
   cancelled(): string;

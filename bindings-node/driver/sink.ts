@@ -169,6 +169,7 @@ export function clientBackend(native: Native): ClientBackend {
     session: (options) => session(native, options),
     cancelled: () => native.cancelled(),
     localError: (failure, operation, needed, reason) => native.localError(failure, operation, needed, reason),
+    reachAllows: (reach, url, addresses) => calling(() => native.reachAllows(reach, url, addresses)),
   };
 }
 

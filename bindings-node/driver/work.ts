@@ -14,9 +14,11 @@ class Watch {
   readonly #options: WorkOptions;
   readonly #stop: () => void;
   readonly #timer: NodeJS.Timeout | undefined;
+  /** What a function of the caller's threw. */
+  #own: { readonly error: unknown } | undefined;
 
   constructor(native: Native, options: WorkOptions) {
-    internal.check(internalBackend(native), options.signal);
+    internal.check(native, options.signal);
     this.#native = native;
     this.#options = options;
     this.work = new native.Work();
@@ -26,8 +28,19 @@ class Watch {
   }
 
   #tell(): void {
-    const news = this.#options.onProgress && this.work.news();
-    if (news) this.#options.onProgress?.(JSON.parse(news) as Progress);
+    const news = this.#options.onProgress && !this.#own && this.work.news();
+    if (!news) return;
+    try {
+      this.#options.onProgress?.(JSON.parse(news) as Progress);
+    } catch (error) {
+      this.#own = { error };
+      this.work.cancel();
+    }
+  }
+
+  /** Fails with what a function of the caller's threw. */
+  check(): void {
+    if (this.#own) throw this.#own.error;
   }
 
   /** It is over. */
@@ -39,25 +52,25 @@ class Watch {
 
   /** What it failed with. */
   error(error: unknown): unknown {
+    if (this.#own) return this.#own.error;
     const { signal } = this.#options;
-    return signal?.aborted ? internal.cancelled(internalBackend(this.#native), signal) : converted(error);
+    return signal?.aborted ? internal.cancelled(this.#native, signal) : converted(error);
   }
-}
-
-function internalBackend(native: Native): internal.ClientBackend {
-  return native as unknown as internal.ClientBackend;
 }
 
 /** Does something that takes long. */
 export async function supervised<T>(native: Native, options: WorkOptions, begin: (work: Work) => Promise<T>): Promise<T> {
   const watch = new Watch(native, options);
+  let ok: T;
   try {
-    return await begin(watch.work);
+    ok = await begin(watch.work);
   } catch (error) {
-    throw watch.error(error);
-  } finally {
     watch.end();
+    throw watch.error(error);
   }
+  watch.end();
+  watch.check();
+  return ok;
 }
 
 /** A stream of what native threads make. It is stopped when nobody wants it any more, and when the signal says so. */
@@ -87,11 +100,12 @@ export async function streamed(
       async pull(controller) {
         try {
           const piece = await stream.next();
-          internal.check(internalBackend(native), signal);
+          internal.check(native, signal);
           if (piece) {
             controller.enqueue(piece);
           } else {
             end();
+            watch.check();
             controller.close();
           }
         } catch (error) {
@@ -107,17 +121,6 @@ export async function streamed(
 
 /** Waits for what cannot be stopped, unless the signal says so before. */
 export async function unless<T>(native: Native, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  const backend = internalBackend(native);
-  internal.check(backend, signal);
-  if (!signal) return awaiting(work);
-  let stop: (() => void) | undefined;
-  const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(internal.cancelled(backend, signal));
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  try {
-    return await Promise.race([awaiting(work), stopped]);
-  } finally {
-    if (stop) signal.removeEventListener("abort", stop);
-  }
+  internal.check(native, signal);
+  return internal.unless(native, signal, awaiting(work));
 }

@@ -135,6 +135,8 @@ export class NativeYard implements internal.Yard {
     const most = options.memory ?? Infinity;
     let total = source instanceof Blob ? source.size : source instanceof Uint8Array ? source.length : undefined;
     let stream: Readable;
+    // What a function of the caller's threw.
+    let own: { readonly error: unknown } | undefined;
     try {
       if (source instanceof Uint8Array) {
         await writeFile(path, source, signal ? { signal } : {});
@@ -160,13 +162,19 @@ export class NativeYard implements internal.Yard {
           if (done > most) return next(Object.assign(new Error("full"), { code: "ENOSPC", needed: done - most }));
           if (onProgress && performance.now() - told > PROGRESS_EVERY) {
             told = performance.now();
-            onProgress({ phase: "unpack", done, ...(total === undefined ? {} : { total }) });
+            try {
+              onProgress({ phase: "unpack", done, ...(total === undefined ? {} : { total }) });
+            } catch (error) {
+              own = { error };
+              return next(error as Error);
+            }
           }
           next(null, chunk);
         },
       });
       await pipeline(stream, counted, createWriteStream(path), signal ? { signal } : {});
     } catch (error) {
+      if (own) throw own.error;
       internal.check(this.#backend, signal);
       throw internal.localError(this.#backend, source instanceof URL ? "fetching the archive" : "reading", error);
     }

@@ -5,7 +5,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{Buffer, Either, Env, PromiseRaw};
+use napi::bindgen_prelude::{Buffer, Either, Env, PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use wharfie::drive::Silent;
 use wharfie::export::Sink;
@@ -186,16 +186,20 @@ impl Image {
     pub fn read<'e>(
         &self,
         env: &'e Env,
-        path: String,
+        path: Either<String, Uint8Array>,
         work: &Work,
     ) -> napi::Result<PromiseRaw<'e, Either<u32, Stream>>> {
+        // A name need not be UTF-8.
+        let path = match path {
+            Either::A(text) => text.into_bytes(),
+            Either::B(bytes) => bytes.to_vec(),
+        };
         let (image, cancel, told) = (self.open()?, work.cancel.clone(), Arc::clone(&work.told));
         let read = move || {
             let failed = |error: std::io::Error| io_failed("writing", &error);
             let mut content = tempfile::tempfile_in(default_temp_dir()).map_err(failed)?;
-            let read = image.read(&[path.into_bytes()], &cancel, &*told, &mut |bytes| {
-                content.write_all(bytes).map_err(failed)
-            })?;
+            let read = image
+                .read(&[path], &cancel, &*told, &mut |bytes| content.write_all(bytes).map_err(failed))?;
             match read {
                 Read::Needs(layer) => Ok(Either::A(u32::try_from(layer).unwrap_or(u32::MAX))),
                 Read::Done => {
@@ -301,6 +305,12 @@ impl Tree {
         };
         apart(env, pack, Buffer::from)
     }
+}
+
+/// Whether a request may go where it leads (`wire::reach_allows`).
+#[napi]
+pub fn reach_allows(reach: String, url: String, addresses: Vec<String>) -> napi::Result<bool> {
+    wire::reach_allows(&reach, &url, &addresses).map_err(thrown)
 }
 
 /// What a name stands for (`wire::source`).

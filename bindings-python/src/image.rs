@@ -14,9 +14,7 @@ use wharfie::image::{self, Read, spoken};
 use wharfie::layers::default_temp_dir;
 use wharfie::unpack;
 use wharfie::view::View;
-use wharfie_core::client::Reach;
 use wharfie_core::error::{Error, ErrorKind, Result};
-use wharfie_core::http::Url;
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Source, wire};
@@ -347,13 +345,8 @@ pub(crate) fn own_platform() -> PyResult<String> {
     image::platform(None).map(|own| own.to_string()).map_err(raised)
 }
 
-/// Whether a request may go to a URL, by what that shows: `reach` is what its `start` said.
+/// `wire::reach_allows`, by what the URL shows.
 #[pyfunction]
 pub(crate) fn reach_allows(reach: &str, url: &str) -> PyResult<bool> {
-    let reach = match reach {
-        "any" => Reach::Any,
-        _ => Reach::NoLoopbackOrLinkLocal,
-    };
-    let url: Url = url.parse().map_err(raised)?;
-    Ok(reach.allows(url.host_kind()))
+    wire::reach_allows(reach, url, &[]).map_err(raised)
 }

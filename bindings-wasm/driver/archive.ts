@@ -158,10 +158,19 @@ function telling(work: WorkOptions): (phase: "check" | "unpack", done: number, t
   };
 }
 
+/** What fails of files and streams is core's error; what a function of the caller's throws stays what it is. */
+function guard(backend: Backend, operation: string): <T>(work: Promise<T>) => Promise<T> {
+  return (work) =>
+    work.catch((error: unknown) => {
+      throw localError(backend, operation, error);
+    });
+}
+
 /** Decodes a file that is compressed as a whole into one without a name. */
 async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work: WorkOptions): Promise<Spool> {
+  const guarded = guard(backend, "unpacking");
+  const spool = await guarded(store.spool());
   const codec = backend.unpack();
-  const spool = await store.spool();
   const tell = telling(work);
   const others = turns();
   try {
@@ -171,7 +180,7 @@ async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work
       await others();
       check(backend, work.signal);
       if (input.length === 0 && offset < from.size) {
-        input = await from.read(offset, PIECE);
+        input = await guarded(from.read(offset, PIECE));
         offset += input.length;
         // A file that became shorter ends where it ends.
         if (input.length === 0) offset = from.size;
@@ -180,13 +189,13 @@ async function unpack(backend: Backend, store: BlobStore, from: ByteSource, work
       const last = offset >= from.size;
       const step = codec.process(input, last);
       input = input.subarray(step.read);
-      if (step.output.length > 0) await spool.append(step.output);
+      if (step.output.length > 0) await guarded(spool.append(step.output));
       done = step.done || (last && input.length === 0 && step.read === 0 && step.output.length === 0);
     }
     return spool;
   } catch (error) {
     await spool.close();
-    throw localError(backend, "unpacking", error);
+    throw error;
   } finally {
     codec.free();
   }
@@ -199,23 +208,25 @@ export async function spooled(
   stream: ReadableStream<Uint8Array>,
   work: WorkOptions,
 ): Promise<Spool> {
-  const spool = await store.spool();
+  const guarded = guard(backend, "reading");
+  const spool = await guarded(store.spool());
   const reader = stream.getReader();
   const stop = (): void => void reader.cancel(work.signal?.reason).catch(() => undefined);
   work.signal?.addEventListener("abort", stop, { once: true });
   const tell = telling(work);
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await guarded(reader.read());
       check(backend, work.signal);
       if (done) return spool;
-      await spool.append(value);
+      await guarded(spool.append(value));
       tell("unpack", spool.size);
     }
   } catch (error) {
     await reader.cancel(error).catch(() => undefined);
     await spool.close();
-    throw localError(backend, "reading", error);
+    check(backend, work.signal);
+    throw error;
   } finally {
     work.signal?.removeEventListener("abort", stop);
   }

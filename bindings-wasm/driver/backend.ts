@@ -90,18 +90,23 @@ export interface LayerSource extends Descriptor {
 export interface LayersView {
   states(): readonly Omit<LayerState, "here">[];
   table(cursor: number, most: number, pattern: string | undefined, work: WorkOptions): Promise<Uint8Array>;
-  content(path: string, work: WorkOptions): Promise<ReadableStream<Uint8Array>>;
+  content(path: string | Uint8Array, work: WorkOptions): Promise<ReadableStream<Uint8Array>>;
   exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>>;
   layer(index: number, decoded: boolean, work: WorkOptions): Promise<ReadableStream<Uint8Array>>;
   unpack?(directory: string, work: WorkOptions): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Where a view reads a layer's blob; it is asked when the layer is needed first, and may fetch it then. */
-export type LayerBytes = (index: number, work: WorkOptions) => Promise<ByteSource>;
+/** Where a view reads layers' blobs. */
+export interface LayerBytes {
+  /** It is asked when the layer is needed first, and may fetch it then. */
+  open(index: number, work: WorkOptions): Promise<ByteSource>;
+  /** What is there is not what its digest says. Answers whether it is gone: then `open` has another. */
+  discard(index: number): Promise<boolean>;
+}
 
 /** What the client needs of core. */
-export type ClientBackend = Pick<Backend, "session" | "cancelled" | "localError">;
+export type ClientBackend = Pick<Backend, "session" | "cancelled" | "localError" | "reachAllows">;
 
 /** Core. */
 export interface Backend {
@@ -115,6 +120,8 @@ export interface Backend {
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   /** What a user's name for an image means (`wire::source`). */
   source(name: string): string;
+  /** Whether a request may go where it leads (`wire::reach_allows`). */
+  reachAllows(reach: string, url: string, addresses: string[]): boolean;
   /** What the corpus in `testdata/` asks. */
   probe(kind: string, input: string): string;
   errorCodes(): string[];

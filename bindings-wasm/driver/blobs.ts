@@ -41,6 +41,8 @@ export interface BlobStore {
   open(digest: string): Promise<ByteSource | undefined>;
   /** Begins or goes on with one. `undefined` if it came meanwhile: somebody else fetched it. */
   sink(digest: string, size: number | undefined): Promise<Sink | undefined>;
+  /** Forgets a blob that turned out not to be what its digest says, so that whoever wants it next has it fetched anew. */
+  remove?(digest: string): Promise<void>;
   /** A document, verified. It takes the place of one that rotted. A store that has no such thing is given it as any blob. */
   put?(digest: string, document: Uint8Array): Promise<void>;
   /** A file without a name, for an archive that has to be unpacked: it is gone when it is closed. */

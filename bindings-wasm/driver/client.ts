@@ -6,7 +6,7 @@ import type { BlobStore, Sink } from "./blobs.js";
 import { CancelledError, InternalError, WharfieError } from "./errors.js";
 import { cancelled, check, localError, sinkFailure } from "./failure.js";
 import type { Host } from "./host.js";
-import type { Credentials, Descriptor, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
+import type { Credentials, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
 
 type Output =
   | ({ output: "event" } & Event)
@@ -30,6 +30,8 @@ type Plan =
   | { plan: "feed" }
   | { plan: "store"; blob: number; offset: number; skip: number; hashed: number };
 
+/** Blobs that may be under way at once, each with a sink of its own. The machine fetches fewer. */
+const OPEN_BLOBS = 32;
 /** Bytes of a body that is not wanted and is read to its end all the same, so that its connection lives. */
 const DRAINED = 16 << 10;
 /** Bytes that go into a sink at once. */
@@ -59,6 +61,9 @@ interface Receiving {
   busy: Promise<void>;
 }
 
+/** A blob that the machine asks for. */
+type Need = Extract<Event, { event: "need" }>;
+
 /** What a sink threw, apart from what the machine did. */
 class SinkError {
   readonly error: unknown;
@@ -85,6 +90,9 @@ export class Client {
   readonly #origin = performance.now();
   readonly #exchanges = new Map<number, AbortController>();
   readonly #receiving = new Map<number, Receiving>();
+  /** Blobs that wait for one of those to be there or to be given up, and how many sinks are being opened. */
+  readonly #waiting: Need[] = [];
+  #claiming = 0;
   readonly #jobs = new Map<number, Job>();
   /** What a job's end has to wait for: blobs that get their names. */
   readonly #naming = new Set<Promise<void>>();
@@ -281,6 +289,24 @@ export class Client {
     for (const blob of this.#receiving.keys()) {
       if (this.#session.progress(blob) === undefined) this.#letGo(blob);
     }
+    this.#admit();
+  }
+
+  /** Opens sinks for blobs that wait, as far as there may be more. */
+  #admit(): void {
+    while (this.#receiving.size + this.#settling.size + this.#claiming < OPEN_BLOBS) {
+      const need = this.#waiting.shift();
+      if (!need || this.#closed || this.#broken) return;
+      // Nobody may want it any more.
+      if (this.#session.progress(need.blob) === undefined) continue;
+      this.#claiming++;
+      this.#claim(need)
+        .catch((error: unknown) => this.#fail(error))
+        .finally(() => {
+          this.#claiming--;
+          this.#admit();
+        });
+    }
   }
 
   /** Gives a sink back, once nobody writes to it. */
@@ -295,6 +321,7 @@ export class Client {
     const before = this.#settling.get(digest);
     const settled: Promise<void> = Promise.allSettled([before, over]).then(() => {
       if (this.#settling.get(digest) === settled) this.#settling.delete(digest);
+      this.#admit();
     });
     this.#settling.set(digest, settled);
   }
@@ -308,15 +335,19 @@ export class Client {
     if (this.#closed) return;
     switch (event.event) {
       case "need":
-        void this.#need(event.job, event.blob, event.descriptor, event.document).catch((error: unknown) =>
-          this.#fail(error),
-        );
+        if (event.document) {
+          void this.#supply(event).catch((error: unknown) => this.#fail(error));
+        } else {
+          this.#jobs.get(event.job)?.sizes.set(event.blob, event.descriptor.size);
+          this.#waiting.push(event);
+          this.#admit();
+        }
         break;
       case "document": {
         const bytes = this.#session.document(event.document);
         if (bytes) {
           this.documents.set(event.descriptor.digest, bytes);
-          this.#later(keep(this.#store, event.descriptor.digest, bytes));
+          this.#later(event.job, keep(this.#store, event.descriptor.digest, bytes));
         }
         break;
       }
@@ -341,20 +372,21 @@ export class Client {
     }
   }
 
-  async #need(job: number, blob: number, descriptor: Descriptor, document: boolean): Promise<void> {
-    const { digest, size } = descriptor;
-    if (document) {
-      const known = this.documents.get(digest) ?? (await stored(this.#store, digest));
-      if (this.#closed) return;
-      if (known) {
-        this.documents.set(digest, known);
-        this.#session.supply(this.#now(), blob, known);
-      } else {
-        this.#session.fetch(this.#now(), blob, 0);
-      }
-      this.#drain();
-      return;
+  /** A document: what is here of an earlier time is as good. */
+  async #supply({ blob, descriptor: { digest } }: Need): Promise<void> {
+    const known = this.documents.get(digest) ?? (await stored(this.#store, digest));
+    if (this.#closed || this.#broken) return;
+    if (known) {
+      this.documents.set(digest, known);
+      this.#session.supply(this.#now(), blob, known);
+    } else {
+      this.#session.fetch(this.#now(), blob, 0);
     }
+    this.#drain();
+  }
+
+  /** A blob: it is there, or gets a sink. */
+  async #claim({ job, blob, descriptor: { digest, size } }: Need): Promise<void> {
     let sink: Sink | undefined;
     try {
       await this.#settling.get(digest);
@@ -381,10 +413,11 @@ export class Client {
     }
     if (sink) {
       this.#receiving.set(blob, { digest, sink, busy: Promise.resolve() });
-      this.#jobs.get(job)?.sizes.set(blob, size);
       this.#position(blob, sink.have);
       this.#session.fetch(this.#now(), blob, sink.have);
     } else {
+      // What need not come is no part of what comes.
+      this.#jobs.get(job)?.sizes.delete(blob);
       this.#session.skip(this.#now(), blob);
     }
     this.#drain();
@@ -412,8 +445,18 @@ export class Client {
     this.#drain();
   }
 
-  #later(naming: Promise<void>): void {
-    const watched: Promise<void> = naming.catch(() => undefined).finally(() => this.#naming.delete(watched));
+  /** A store that cannot keep a document fails whoever wanted it. */
+  #later(id: number, keeping: Promise<void>): void {
+    const job = this.#jobs.get(id);
+    const watched: Promise<void> = keeping
+      .catch((cause: unknown) => {
+        if (this.#closed || !job) return;
+        const error = localError(this.#backend, "keeping a document", cause);
+        // It may be over, but for this.
+        if (this.#jobs.has(id)) this.#end([id], error);
+        else job.own ??= { error };
+      })
+      .finally(() => this.#naming.delete(watched));
     this.#naming.add(watched);
   }
 
@@ -439,7 +482,7 @@ export class Client {
     if (job.own) return job.reject(job.own.error);
     if (event.error) return job.reject(WharfieError.of(event.error));
     Promise.all(this.#naming).then(
-      () => job.resolve(event.ok ?? {}),
+      () => (job.own ? job.reject(job.own.error) : job.resolve(event.ok ?? {})),
       (error: unknown) => {
         this.#naming.clear();
         job.reject(localError(this.#backend, "naming a blob", error));
@@ -479,8 +522,8 @@ export class Client {
     const { id } = start;
     let response: Response;
     try {
-      if (start.reach !== "any" && this.#host.mayReach && !(await this.#host.mayReach(start.url))) {
-        if (!signal.aborted) this.#failed(id, "forbidden", "");
+      if (!(await this.#mayReach(start))) {
+        if (!signal.aborted) this.#failed(id, "forbidden", "the address is on this machine or link");
         return;
       }
       response = await this.#send(start, signal);
@@ -518,6 +561,12 @@ export class Client {
       return;
     }
     await this.#feed(id, response, signal);
+  }
+
+  /** A page's own HTTP says nothing of addresses: there the URL has to do. */
+  async #mayReach({ reach, url }: Start): Promise<boolean> {
+    if (reach === "any") return true;
+    return this.#backend.reachAllows(reach, url, (await this.#host.addresses?.(url)) ?? []);
   }
 
   #send(start: Start, signal: AbortSignal): Promise<Response> {

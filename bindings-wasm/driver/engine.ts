@@ -40,8 +40,8 @@ export interface Engine {
    * is one of core's (gitignore's words).
    */
   table(cursor: number, most: number, pattern: string | undefined, options: WorkOptions): Promise<Uint8Array>;
-  /** The content of a regular file; links are followed. */
-  content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>>;
+  /** The content of a regular file; links are followed. A name that is no UTF-8 is given as its bytes. */
+  content(path: string | Uint8Array, options: WorkOptions): Promise<ReadableStream<Uint8Array>>;
   /** The flattened root. The stream fails where a digest or `diff_id` does not hold, before its end. */
   exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>>;
   /** The blob of a layer as it is (`decoded: false`) or its tar. */

@@ -1,11 +1,18 @@
 /** Blobs in files, and local files as sources: Node. */
 
-import { constants, type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { constants, type FileHandle, mkdir, mkdtemp, open, readdir, readlink, rename, rm, stat } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
 
 import { type BlobStore, type ByteSource, noHole, type Sink, type Spool } from "./blobs.js";
 import type { Folder } from "./host.js";
+
+/** What a file is called in which a blob comes: the blob's name, who writes it, and this. */
+const PARTIAL = ".partial";
+/** Who writes one that was given back. */
+const LEFT = "left";
+/** Of sinks and spools: their names differ. */
+let serial = 0;
 
 async function readAt(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
@@ -25,20 +32,45 @@ async function writeAt(file: FileHandle, offset: number, bytes: Uint8Array): Pro
   }
 }
 
-/** Takes a lock, which is a file with the number of the process that holds it; one that a dead process left is taken over. */
-async function acquire(lock: string): Promise<boolean> {
-  for (let tries = 0; tries < 2; tries++) {
+/** Milliseconds after which nobody writes to a file any more, whoever did. */
+const ABANDONED = 3_600_000;
+
+/**
+ * The file of this process that a blob is written to: one that somebody left, which is gone on with, or a new one. Node has no
+ * locks on files: who writes one is in its name, and whoever renames it has it.
+ */
+async function claim(blob: string, serial: number): Promise<string> {
+  const own = `${blob}.${await pidSpace()}-${process.pid}-${serial}${PARTIAL}`;
+  const folder = dirname(blob);
+  const prefix = `${basename(blob)}.`;
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(prefix) || !name.endsWith(PARTIAL)) continue;
+    const left = join(folder, name);
+    if (!(await isLeft(left, name.slice(prefix.length, -PARTIAL.length)))) continue;
     try {
-      await writeFile(lock, String(process.pid), { flag: "wx" });
-      return true;
+      await rename(left, own);
+      return own;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      // Somebody else was first.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
-    const holder = Number(await readFile(lock, "utf8").catch(() => ""));
-    if (holder > 0 && isAlive(holder)) return false;
-    await rm(lock, { force: true });
   }
-  return false;
+  return own;
+}
+
+/** Whether nobody writes to it: it was given back, its process is over, or it is old. */
+async function isLeft(path: string, writer: string): Promise<boolean> {
+  if (writer === LEFT) return true;
+  const [space, pid] = writer.split("-");
+  if (space === (await pidSpace()) && !isAlive(Number(pid))) return true;
+  const there = await stat(path).catch(() => undefined);
+  return there !== undefined && Date.now() - there.mtimeMs > ABANDONED;
+}
+
+/** Where the numbers of processes mean the same: a container has its own. */
+async function pidSpace(): Promise<string> {
+  const said = await readlink("/proc/self/ns/pid").catch(() => hostname());
+  return said.replace(/[^A-Za-z0-9]/g, "");
 }
 
 function isAlive(pid: number): boolean {
@@ -101,7 +133,6 @@ export async function openPath(path: string): Promise<ByteSource | Folder> {
 export class FileBlobs implements BlobStore {
   readonly #directory: string;
   readonly #isTemporary: boolean;
-  #spools = 0;
 
   /** In this directory, or in a temporary one that goes when the store is closed. */
   static async open(directory?: string): Promise<FileBlobs> {
@@ -127,20 +158,16 @@ export class FileBlobs implements BlobStore {
     return there?.isFile() ? fileSource(path, there.size) : undefined;
   }
 
+  async remove(digest: string): Promise<void> {
+    await rm(this.#path(digest), { force: true });
+  }
+
   async sink(digest: string): Promise<Sink> {
     const path = this.#path(digest);
-    await mkdir(join(path, ".."), { recursive: true });
-    const lock = `${path}.lock`;
-    const isOurs = await acquire(lock);
+    await mkdir(dirname(path), { recursive: true });
     // Who comes second fetches it too, into a file of his own: both end under one name.
-    const partial = isOurs ? `${path}.partial` : `${path}.${process.pid}-${this.#spools++}.partial`;
-    const over = async (): Promise<void> => {
-      if (isOurs) await rm(lock, { force: true });
-    };
-    const file = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644).catch(async (error: unknown) => {
-      await over();
-      throw error;
-    });
+    const partial = await claim(path, serial++);
+    const file = await open(partial, constants.O_RDWR | constants.O_CREAT, 0o644);
     const { size } = await file.stat();
     let end = size;
     return {
@@ -158,24 +185,19 @@ export class FileBlobs implements BlobStore {
       },
       read: (offset, length) => readAt(file, offset, length),
       commit: async () => {
-        try {
-          await file.close();
-          await rename(partial, path);
-        } finally {
-          await over();
-        }
+        await file.close();
+        await rename(partial, path);
       },
       release: async () => {
         await file.close();
-        // Nobody would look for it under that name.
-        if (!isOurs) await rm(partial, { force: true });
-        await over();
+        if (end > 0) await rename(partial, `${path}.${LEFT}${PARTIAL}`);
+        else await rm(partial, { force: true });
       },
     };
   }
 
   async spool(): Promise<Spool> {
-    const path = join(this.#directory, `.spool-${process.pid}-${Date.now()}-${this.#spools++}`);
+    const path = join(this.#directory, `.spool-${process.pid}-${Date.now()}-${serial++}`);
     const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
     let size = 0;
     return {

@@ -22,9 +22,17 @@ export interface Stack extends Machine {
   have(layer: number, size: number, verified: boolean): void;
   known(layer: number): boolean;
   table(from: number, most: number, pattern: string | undefined): Uint8Array<ArrayBuffer>;
-  find(path: string): number | undefined;
-  read(path: string): Reader & { readonly size: number };
+  find(path: Uint8Array): number | undefined;
+  read(path: Uint8Array): Reader & { readonly size: number };
+  readLayer(layer: number): Reader & { readonly size: number };
   export(format: string): Reader & { tarBytes(): number };
+}
+
+/** Holds what goes out against its digest. */
+export interface Verifier {
+  update(bytes: Uint8Array): void;
+  finish(): void;
+  free(): void;
 }
 
 export interface RawUnpack {
@@ -38,9 +46,11 @@ export interface Glue {
   readonly Session: new (options: string) => Session;
   readonly Opening: new (kind: string | undefined) => Opening;
   readonly Unpack: new () => RawUnpack;
+  readonly Verifier: new (layer: number, digest: string, size: number) => Verifier;
   readonly Stack: new (layers: string, diffIds: string | undefined, options: string) => Stack;
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string;
   source(name: string): string;
+  reachAllows(reach: string, url: string, addresses: string[]): boolean;
   probe(list: string, input: string): string;
   errorCodes(): string[];
   cancelled(): string;

@@ -25,8 +25,8 @@ export interface Host {
   readonly platform: string;
   /** Why `fetch` failed; `begun` if there was a head. */
   failure(error: unknown, begun: boolean): { failure: Failure; detail: string };
-  /** Whether a place that a server named may be asked: nothing local. */
-  mayReach?(url: string): Promise<boolean>;
+  /** What a name resolves to, where that can be known before it is asked. */
+  addresses?(url: string): Promise<string[]>;
   store(options: OpenOptions): Promise<BlobStore>;
   /** A local file or folder. Fails with what the system says. */
   openPath?(path: string): Promise<ByteSource | Folder>;

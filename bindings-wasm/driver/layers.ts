@@ -4,9 +4,9 @@ import type { Backend, LayerBytes, LayerSource, LayersView } from "./backend.js"
 import type { ByteSource } from "./blobs.js";
 import type { LayerState } from "./engine.js";
 import { WharfieError } from "./errors.js";
-import { check, localError } from "./failure.js";
-import type { Machine, Reader, Stack } from "./glue.js";
-import { turn, TURN, turns } from "./turn.js";
+import { check, localError, unless } from "./failure.js";
+import type { Machine, Reader, Stack, Verifier } from "./glue.js";
+import { turn, TURN } from "./turn.js";
 import type { ExportOptions, Verified, WorkOptions } from "./types.js";
 
 const DONE = -1;
@@ -16,6 +16,9 @@ const PIECE = 256 << 10;
 /** What is read from a blob at once. */
 const READ = 1 << 20;
 const PROGRESS_EVERY = 50;
+/** What is said of a blob that is not what its digest says. */
+const ROTTEN: readonly string[] = ["digest_mismatch", "size_mismatch"];
+const utf8 = new TextEncoder();
 
 /** A blob that is read forwards as a rule: the next part is on its way while this one is worked on. */
 class Ahead {
@@ -50,14 +53,17 @@ class Ahead {
 export class MergedLayers implements LayersView {
   readonly #backend: Backend;
   readonly #make: (options: string) => Stack;
+  readonly #verifier: (index: number, digest: string, size: number) => Verifier;
   readonly #stack: Stack;
   readonly #layers: readonly LayerSource[];
   readonly #bytes: LayerBytes;
   readonly #wrap: <T extends object>(raw: T) => T;
-  readonly #sources: (Promise<ByteSource> | undefined)[];
+  readonly #sources: (ByteSource | undefined)[];
   /** Layers of which core knows how long they are and whether they are verified. */
   readonly #told = new Set<number>();
   readonly #failed = new Map<number, string>();
+  /** Layers whose blobs had rotted and were removed. */
+  readonly #gone = new Set<number>();
   readonly #streams = new Set<() => void>();
   readonly #others = new Set<MergedLayers>();
   /** Who goes on with the stack waits for whoever does. */
@@ -68,12 +74,14 @@ export class MergedLayers implements LayersView {
   constructor(
     backend: Backend,
     make: (options: string) => Stack,
+    verifier: (index: number, digest: string, size: number) => Verifier,
     layers: readonly LayerSource[],
     bytes: LayerBytes,
     wrap: <T extends object>(raw: T) => T,
   ) {
     this.#backend = backend;
     this.#make = make;
+    this.#verifier = verifier;
     this.#stack = make("{}");
     this.#layers = layers;
     this.#bytes = bytes;
@@ -99,11 +107,12 @@ export class MergedLayers implements LayersView {
     return this.#stack.table(cursor, most, pattern);
   }
 
-  async content(path: string, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+  async content(path: string | Uint8Array, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+    const name = typeof path === "string" ? utf8.encode(path) : path;
     const reader = await this.#alone(work, async () => {
       for (let before: number | undefined; ; ) {
-        const needed = this.#stack.find(path);
-        if (needed === undefined) return this.#wrap(this.#stack.read(path));
+        const needed = this.#stack.find(name);
+        if (needed === undefined) return this.#wrap(this.#stack.read(name));
         // It would be asked for for ever.
         if (needed === before) throw new TypeError(`layer ${needed} was read and is not known`);
         before = needed;
@@ -118,13 +127,13 @@ export class MergedLayers implements LayersView {
     if (Object.keys(merging).length > 0) return this.#merged(merging, options);
     await this.#index(undefined, options);
     const reader = this.#wrap(this.#stack.export(format));
-    return this.#stream(reader, options, format === "tar" ? reader.tarBytes() : undefined);
+    return this.#stream(reader, options, onProgress && format === "tar" ? reader.tarBytes() : undefined);
   }
 
   /** An export of a tree that is merged otherwise: of a view of its own, which goes with the stream. */
   async #merged(merging: object, options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
     const make = (): Stack => this.#make(JSON.stringify(merging));
-    const other = new MergedLayers(this.#backend, make, this.#layers, this.#bytes, this.#wrap);
+    const other = new MergedLayers(this.#backend, make, this.#verifier, this.#layers, this.#bytes, this.#wrap);
     this.#others.add(other);
     const { format, signal, onProgress } = options;
     const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
@@ -163,44 +172,28 @@ export class MergedLayers implements LayersView {
 
   async layer(index: number, decoded: boolean, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     await this.#index(index, work);
+    if (decoded) return this.#stream(this.#wrap(this.#stack.readLayer(index)), work);
+    return this.#blob(index, work);
+  }
+
+  /** A layer's blob as it is: it was verified when it was indexed, and is again on its way out. */
+  async #blob(index: number, work: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     const source = await this.#source(index, work);
-    const ahead = new Ahead(source);
-    const codec = decoded ? this.#backend.unpack() : undefined;
+    this.#open();
+    const verifier = this.#verifier(index, this.#layers[index]?.digest ?? "", source.size);
     let offset = 0;
-    let input: Uint8Array = new Uint8Array(0);
-    let over = false;
-    const others = turns();
     return this.#chunks(
       work,
       async () => {
-        while (!over) {
-          await others();
-          this.#open();
-          check(this.#backend, work.signal);
-          if (input.length === 0 && offset < source.size) {
-            input = await this.#guarded(ahead.read(offset, source.size - offset));
-            this.#open();
-            // It has become shorter since it was read to its end.
-            if (input.length === 0) throw localError(this.#backend, "reading", new Error("the file became shorter"));
-            offset += input.length;
-          }
-          const last = offset >= source.size;
-          if (!codec) {
-            const chunk = input.slice();
-            input = new Uint8Array(0);
-            over = last;
-            if (chunk.length > 0) return chunk;
-            continue;
-          }
-          const step = codec.process(input, last);
-          input = input.subarray(step.read);
-          over = step.done || (last && input.length === 0 && step.read === 0 && step.output.length === 0);
-          if (step.output.length > 0) return step.output;
-        }
-        return undefined;
+        const bytes = offset < source.size ? await this.#guarded(source.read(offset, PIECE)) : new Uint8Array(0);
+        this.#open();
+        offset += bytes.length;
+        if (bytes.length > 0) verifier.update(bytes);
+        else verifier.finish();
+        return bytes.length > 0 ? bytes : undefined;
       },
-      () => codec?.free(),
-      undefined,
+      () => verifier.free(),
+      source.size,
     );
   }
 
@@ -219,15 +212,13 @@ export class MergedLayers implements LayersView {
 
   /** One at a time. */
   #alone<T>(work: WorkOptions, task: () => Promise<T>): Promise<T> {
-    const before = this.#turn;
-    const mine = (async () => {
-      await before;
+    const mine = this.#turn.then(() => {
       this.#open();
       check(this.#backend, work.signal);
       return task();
-    })();
+    });
     this.#turn = mine.catch(() => undefined);
-    return mine;
+    return unless(this.#backend, work.signal, mine);
   }
 
   /** Reads one layer, or all of them. */
@@ -239,51 +230,73 @@ export class MergedLayers implements LayersView {
   }
 
   async #drive(layer: number | undefined, work: WorkOptions): Promise<void> {
+    this.#stack.want(layer);
+    try {
+      for (const gone of this.#gone) await this.#renew(gone, work);
+      await this.#steps(layer, work);
+    } catch (error) {
+      if (error instanceof WharfieError && error.place.layer !== undefined) {
+        await this.#note(error.place.layer, error.code);
+      }
+      throw error;
+    }
+  }
+
+  /** Remembers what is wrong with a layer. A blob that has rotted where it is kept is in nobody's way the next time. */
+  async #note(layer: number, code: string): Promise<void> {
+    this.#failed.set(layer, code);
+    if (!ROTTEN.includes(code) || this.#closed || !(await this.#bytes.discard(layer))) return;
+    this.#sources[layer] = undefined;
+    this.#gone.add(layer);
+  }
+
+  /** Has another copy of a blob: what was read of the one before is void. */
+  async #renew(layer: number, work: WorkOptions): Promise<void> {
+    const { size } = await this.#source(layer, work);
+    this.#open();
+    this.#stack.have(layer, size, this.#layers[layer]?.verified ?? false);
+    this.#gone.delete(layer);
+    this.#failed.delete(layer);
+  }
+
+  async #steps(layer: number | undefined, work: WorkOptions): Promise<void> {
     const aheads = new Map<number, Ahead>();
     const total = this.#layers.reduce((sum, { size }, at) => sum + (layer === undefined || layer === at ? size : 0), 0);
     const positions = new Map<number, number>();
     let told = -Infinity;
     let began = performance.now();
-    this.#stack.want(layer);
-    try {
-      for (;;) {
+    for (;;) {
+      this.#open();
+      check(this.#backend, work.signal);
+      const now = performance.now();
+      if (now - began > TURN) {
+        await turn();
+        began = performance.now();
+        continue;
+      }
+      const step = this.#stack.step();
+      if (step === DONE) return;
+      if (step === WORKING) continue;
+      const { source } = this.#stack;
+      if (!this.#told.has(source)) {
+        const { size } = await this.#source(source, work);
         this.#open();
-        check(this.#backend, work.signal);
-        const now = performance.now();
-        if (now - began > TURN) {
-          await turn();
-          began = performance.now();
-          continue;
-        }
-        const step = this.#stack.step();
-        if (step === DONE) return;
-        if (step === WORKING) continue;
-        const { source } = this.#stack;
-        if (!this.#told.has(source)) {
-          const { size } = await this.#source(source, work);
-          this.#open();
-          this.#told.add(source);
-          this.#stack.have(source, size, this.#layers[source]?.verified ?? false);
-          continue;
-        }
-        const { offset, len } = this.#stack;
-        let ahead = aheads.get(source);
-        if (!ahead) {
-          ahead = new Ahead(await this.#source(source, work));
-          aheads.set(source, ahead);
-        }
-        await this.#feed(this.#stack, ahead, source, offset, len);
-        positions.set(source, offset);
-        if (work.onProgress && now - told > PROGRESS_EVERY) {
-          told = now;
-          work.onProgress({ phase: "read", done: [...positions.values()].reduce((sum, one) => sum + one, 0), total });
-        }
+        this.#told.add(source);
+        this.#stack.have(source, size, this.#layers[source]?.verified ?? false);
+        continue;
       }
-    } catch (error) {
-      if (error instanceof WharfieError && error.place.layer !== undefined) {
-        this.#failed.set(error.place.layer, error.code);
+      const { offset, len } = this.#stack;
+      let ahead = aheads.get(source);
+      if (!ahead) {
+        ahead = new Ahead(await this.#source(source, work));
+        aheads.set(source, ahead);
       }
-      throw error;
+      await this.#feed(this.#stack, ahead, source, offset, len);
+      positions.set(source, offset);
+      if (work.onProgress && now - told > PROGRESS_EVERY) {
+        told = now;
+        work.onProgress({ phase: "read", done: [...positions.values()].reduce((sum, one) => sum + one, 0), total });
+      }
     }
   }
 
@@ -293,14 +306,9 @@ export class MergedLayers implements LayersView {
     machine.feed(source, offset, bytes);
   }
 
-  #source(index: number, work: WorkOptions): Promise<ByteSource> {
-    let source = this.#sources[index];
-    if (!source) {
-      source = this.#bytes(index, work);
-      this.#sources[index] = source;
-      source.catch(() => (this.#sources[index] = undefined));
-    }
-    return source;
+  /** Asked anew until there is one: whoever asked first may have given up. */
+  async #source(index: number, work: WorkOptions): Promise<ByteSource> {
+    return (this.#sources[index] ??= await this.#bytes.open(index, work));
   }
 
   async #guarded<T>(reading: Promise<T>): Promise<T> {
@@ -333,6 +341,7 @@ export class MergedLayers implements LayersView {
           if (!ahead) {
             ahead = new Ahead(await this.#source(source, work));
             aheads.set(source, ahead);
+            this.#open();
           }
           await this.#feed(reader, ahead, source, offset, len);
         }

@@ -234,7 +234,10 @@ abstract class Layered implements Engine {
         ...(diffId === undefined ? {} : { diffId }),
       };
     });
-    this.#view = backend.layers(layers, facts.description.diffIds, (index, work) => this.bytes(index, work));
+    this.#view = backend.layers(layers, facts.description.diffIds, {
+      open: (index, work) => this.bytes(index, work),
+      discard: (index) => this.discard(index),
+    });
     if (this.#view.unpack) this.unpack = (directory, work) => this.#view.unpack?.(directory, work) ?? Promise.resolve();
   }
 
@@ -242,7 +245,12 @@ abstract class Layered implements Engine {
 
   /** The blob of a layer; it is fetched if it has to be. */
   protected abstract bytes(index: number, work: WorkOptions): Promise<ByteSource>;
+  /** As `LayerBytes` wants it. */
+  protected abstract discard(index: number): Promise<boolean>;
   protected abstract here(index: number): Promise<boolean>;
+  /** Ends what is under way: who waits for it goes on at once. */
+  protected abstract stop(): Promise<void>;
+  /** Nobody reads any more. */
   protected abstract end(): Promise<void>;
   abstract fetchLayers(options: WorkOptions): Promise<void>;
 
@@ -256,7 +264,7 @@ abstract class Layered implements Engine {
     return this.#view.table(cursor, most, pattern, options);
   }
 
-  async content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+  async content(path: string | Uint8Array, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     return this.#view.content(path, options);
   }
 
@@ -271,7 +279,9 @@ abstract class Layered implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#view.close();
+    const closing = this.#view.close();
+    await this.stop();
+    await closing;
     await this.end();
     await this.#closing();
   }
@@ -291,9 +301,13 @@ class Local extends Layered {
     if (!source) throw new TypeError("core found a blob and does not know where");
     return source;
   }
+  protected override async discard(): Promise<boolean> {
+    return false;
+  }
   protected override async here(): Promise<boolean> {
     return true;
   }
+  protected override async stop(): Promise<void> {}
   protected override end(): Promise<void> {
     return this.#found.close();
   }
@@ -334,17 +348,33 @@ class Remote extends Layered {
       source = new Shared();
       this.#open.set(digest, source);
     }
-    return source.join(this.backend, work.signal, (signal) => this.#fetched(digest, { ...work, signal }));
+    return source.join(this.backend, work.signal, (signal) => this.#fetched(index, digest, { ...work, signal }));
   }
 
-  async #fetched(digest: string, work: WorkOptions): Promise<ByteSource> {
+  async #fetched(index: number, digest: string, work: WorkOptions): Promise<ByteSource> {
     let there = await this.#store.open(digest);
     if (!there) {
-      await this.#client.pullBlob(this.#named(digest), work);
+      // One that lies elsewhere, or in its descriptor, is found by the manifest only.
+      const { urls, data } = this.descriptors[index] as Descriptor & { readonly data?: string };
+      const isPlain = (urls ?? []).length === 0 && data === undefined;
+      if (isPlain) await this.#client.pullBlob(this.#named(digest), work);
+      else await this.fetchLayers(work);
       there = await this.#store.open(digest);
     }
     if (!there) throw new TypeError("a blob that was fetched is not in the store");
     return there;
+  }
+
+  protected override async discard(index: number): Promise<boolean> {
+    const digest = this.descriptors[index]?.digest ?? "";
+    // What this client saw verified is not made better by fetching it again.
+    if (this.#closed || !this.#store.remove || this.#client.verified.has(digest)) return false;
+    const source = await this.#open.get(digest)?.result?.catch(() => undefined);
+    this.#open.delete(digest);
+    await source?.close?.();
+    await this.#store.remove(digest);
+    this.#all.forget();
+    return true;
   }
 
   protected override async here(index: number): Promise<boolean> {
@@ -362,9 +392,11 @@ class Remote extends Layered {
     await this.#client.pull(this.#named(digest), { depth: "layers" }, options);
   }
 
-  protected override async end(): Promise<void> {
+  protected override stop(): Promise<void> {
     this.#closed = true;
-    await this.#client.close();
+    return this.#client.close();
+  }
+  protected override async end(): Promise<void> {
     for (const { result } of this.#open.values()) await (await result?.catch(() => undefined))?.close?.();
   }
 }

@@ -103,11 +103,22 @@ export class MemoryBlobs implements BlobStore {
   }
 
   async sink(digest: string, size: number | undefined): Promise<Sink> {
+    // Whoever comes second begins with nothing: each writes into pieces of his own.
     const pieces = this.#partial.get(digest) ?? new Pieces(this.#room);
-    this.#partial.set(digest, pieces);
+    this.#partial.delete(digest);
+    const giveBack = async (): Promise<void> => {
+      const other = this.#partial.get(digest);
+      // The one that has come farther stays.
+      const [kept, gone] = other && other.size > pieces.size ? [other, pieces] : [pieces, other];
+      gone?.truncate(0);
+      this.#partial.set(digest, kept);
+    };
     // What is known not to fit is not fetched.
     const needed = this.#room.used + (size ?? 0) - pieces.size - this.#room.most;
-    if (needed > 0) throw new Full(needed);
+    if (needed > 0) {
+      await giveBack();
+      throw new Full(needed);
+    }
     return {
       have: pieces.size,
       truncate: async (to) => {
@@ -121,11 +132,17 @@ export class MemoryBlobs implements BlobStore {
       },
       read: async (offset, length) => pieces.read(offset, length),
       commit: async () => {
-        this.#partial.delete(digest);
-        this.#blobs.set(digest, pieces);
+        // Who was first has it: readers hold its pieces.
+        if (this.#blobs.has(digest)) pieces.truncate(0);
+        else this.#blobs.set(digest, pieces);
       },
-      release: async () => undefined,
+      release: giveBack,
     };
+  }
+
+  async remove(digest: string): Promise<void> {
+    this.#blobs.get(digest)?.truncate(0);
+    this.#blobs.delete(digest);
   }
 
   async spool(): Promise<Spool> {

@@ -64,18 +64,12 @@ export function failure(error: unknown, begun: boolean): { failure: Failure; det
   return { failure: begun ? "broken" : "unknown", detail };
 }
 
-/** Loopback, link-local and unspecified addresses. */
-function isLocal(address: string): boolean {
-  const plain = address.replace(/^::ffff:/i, "");
-  if (isIP(plain) === 4) return /^(127\.|0\.|169\.254\.)/.test(plain);
-  return /^(::1?$|fe[89ab])/i.test(plain);
-}
-
-async function mayReach(url: string): Promise<boolean> {
+async function addresses(url: string): Promise<string[]> {
   const name = new URL(url).hostname.replace(/^\[|\]$/g, "");
-  if (isIP(name)) return !isLocal(name);
+  if (isIP(name)) return [name];
+  // Whoever asks it hears why it has none.
   const found = await lookup(name, { all: true }).catch(() => []);
-  return !found.some(({ address }) => isLocal(address));
+  return found.map(({ address }) => address);
 }
 
 async function store({ store: named, memory }: OpenOptions): Promise<BlobStore> {
@@ -95,7 +89,7 @@ export const host: Omit<Host, "backend"> = {
   userAgent: "wharfie",
   platform: `linux/${ARCHITECTURES[arch] ?? arch}`,
   failure,
-  mayReach,
+  addresses,
   store,
   openPath,
 };

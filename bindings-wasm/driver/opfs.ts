@@ -100,9 +100,14 @@ export class OpfsBlobs implements BlobStore {
 
   /** What a page that was closed left behind: files that nobody has open can be removed. */
   async #sweep(): Promise<void> {
-    const names: string[] = [];
-    for await (const name of (this.#spools as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name);
-    await Promise.all(names.map((name) => this.#spools.removeEntry(name).catch(() => undefined)));
+    const sweep = async (folder: FileSystemDirectoryHandle, isOver: (name: string) => boolean): Promise<void> => {
+      const names: string[] = [];
+      for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name);
+      await Promise.all(names.filter(isOver).map((name) => folder.removeEntry(name).catch(() => undefined)));
+    };
+    await sweep(this.#spools, () => true);
+    // Second ones of a blob: nobody would go on with them.
+    await sweep(this.#partial, (name) => name.split("-").length > 2);
   }
 
   async #handle(folder: FileSystemDirectoryHandle, name: string): Promise<AccessHandle> {
@@ -158,6 +163,12 @@ export class OpfsBlobs implements BlobStore {
         if (name !== final) await this.#partial.removeEntry(name).catch(() => undefined);
       },
     };
+  }
+
+  async remove(digest: string): Promise<void> {
+    await this.#blobs.removeEntry(fileName(digest)).catch((error: unknown) => {
+      if ((error as Error).name !== "NotFoundError") throw error;
+    });
   }
 
   async spool(): Promise<Spool> {

@@ -74,14 +74,14 @@ export class ImageWorker {
   async open(source: ImageSource, options: OpenOptions = {}): Promise<Image> {
     const transfer = source instanceof ReadableStream ? [source] : [];
     const given = source instanceof URL ? { url: source.href } : source;
-    const { id, facts } = await this.ask<{ id: number; facts: ImageFacts }>(
-      "open",
-      undefined,
-      [given, plain(options)],
-      options,
-      transfer,
-    );
-    return new Image(new RemoteEngine(this, id, facts));
+    const opener = this.#next;
+    const opening = this.ask<{ id: number; facts: ImageFacts }>("open", undefined, [given, plain(options)], options, transfer);
+    const forget = (): void => void this.#openers.delete(opener);
+    const { id, facts } = await opening.catch((error: unknown) => {
+      forget();
+      throw error;
+    });
+    return new Image(new RemoteEngine(this, id, facts, forget));
   }
 
   /** As `tags`. */
@@ -201,9 +201,11 @@ class RemoteEngine implements Engine {
   readonly facts: ImageFacts;
   readonly #worker: ImageWorker;
   readonly #image: number;
+  readonly #forget: () => void;
 
-  constructor(worker: ImageWorker, image: number, facts: ImageFacts) {
+  constructor(worker: ImageWorker, image: number, facts: ImageFacts, forget: () => void) {
     this.#worker = worker;
+    this.#forget = forget;
     this.#image = image;
     this.facts = facts;
   }
@@ -217,7 +219,7 @@ class RemoteEngine implements Engine {
   table(cursor: number, most: number, pattern: string | undefined, options: WorkOptions): Promise<Uint8Array> {
     return this.#worker.ask("table", this.#image, [cursor, most, pattern, plain(options)], options);
   }
-  content(path: string, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
+  content(path: string | Uint8Array, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     return this.#stream("content", [path, plain(options)], options);
   }
   exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
@@ -226,8 +228,9 @@ class RemoteEngine implements Engine {
   layer(index: number, decoded: boolean, options: WorkOptions): Promise<ReadableStream<Uint8Array>> {
     return this.#stream("layer", [index, decoded, plain(options)], options);
   }
-  close(): Promise<void> {
-    return this.#worker.ask("close", this.#image, [], {});
+  async close(): Promise<void> {
+    await this.#worker.ask("close", this.#image, [], {});
+    this.#forget();
   }
 
   /** A stream of which each chunk is asked for when it is wanted: not every browser can send a stream. */

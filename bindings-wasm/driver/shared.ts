@@ -1,7 +1,6 @@
 /** Work that several callers wait for. */
 
-import type { ClientBackend } from "./backend.js";
-import { cancelled, check } from "./failure.js";
+import { check, type Errors, unless } from "./failure.js";
 
 interface Under<T> {
   readonly result: Promise<T>;
@@ -15,22 +14,16 @@ export class Shared<T> {
   #under: Under<T> | undefined;
 
   async join(
-    backend: ClientBackend,
+    backend: Errors,
     signal: AbortSignal | undefined,
     begin: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     check(backend, signal);
     const under = (this.#under ??= this.#begin(begin));
     under.waiting++;
-    let follow: (() => void) | undefined;
-    const stopped = new Promise<never>((_, reject) => {
-      follow = () => reject(cancelled(backend, signal));
-      signal?.addEventListener("abort", follow, { once: true });
-    });
     try {
-      return await Promise.race([under.result, stopped]);
+      return await unless(backend, signal, under.result);
     } finally {
-      if (follow) signal?.removeEventListener("abort", follow);
       under.waiting--;
       if (under.waiting === 0 && !under.isDone) {
         if (this.#under === under) this.#under = undefined;
@@ -49,6 +42,11 @@ export class Shared<T> {
       },
     );
     return under;
+  }
+
+  /** What came of it holds no longer: who asks next has it done anew. */
+  forget(): void {
+    if (this.#under?.isDone) this.#under = undefined;
   }
 
   /** What came of it, or comes of it: nothing where nobody asked. */

@@ -3,9 +3,9 @@
 import { collect } from "./collect.js";
 
 /** What an entry is. */
-export type EntryType = "file" | "directory" | "symlink" | "character" | "block" | "fifo";
+export type EntryType = "file" | "directory" | "symlink" | "char" | "block" | "fifo";
 
-const TYPES: readonly EntryType[] = ["file", "directory", "symlink", "character", "block", "fifo"];
+const TYPES: readonly EntryType[] = ["file", "directory", "symlink", "char", "block", "fifo"];
 
 /** The cursor behind the last row. */
 export const END = 0xffffffff;
@@ -106,7 +106,7 @@ export class Rows {
 
 /** Who opens what an entry holds. */
 export interface Opener {
-  open(path: string): Promise<ReadableStream<Uint8Array>>;
+  open(path: string | Uint8Array): Promise<ReadableStream<Uint8Array>>;
 }
 
 /**
@@ -184,7 +184,7 @@ export class FileEntry {
   }
   /** Major and minor number of a device. */
   get device(): { readonly major: number; readonly minor: number } | undefined {
-    if (this.type !== "character" && this.type !== "block") return undefined;
+    if (this.type !== "char" && this.type !== "block") return undefined;
     const both = this.#rows.size(this.#row);
     return { major: Math.floor(both / 2 ** 32), minor: both % 2 ** 32 };
   }
@@ -206,7 +206,9 @@ export class FileEntry {
 
   /** Its content. */
   stream(): Promise<ReadableStream<Uint8Array>> {
-    return this.#opener.open(this.path);
+    const { path } = this;
+    // One that is no UTF-8 has another name than the text says.
+    return this.#opener.open(path.includes("\ufffd") ? this.rawPath : path);
   }
   async bytes(): Promise<Uint8Array> {
     return collect(await this.stream());

@@ -196,7 +196,11 @@ export interface RegistryOptions {
   readonly fetch?: (input: string, init: RequestInit) => Promise<Response>;
   /** Handed on to `fetch` as it is: undici's `Agent` or `ProxyAgent`. */
   readonly dispatcher?: unknown;
-  /** Registries (`host:port`) with certificates that nobody checks, or plain http; `true` for all. */
+  /**
+   * Registries (`host:port`) that may be asked by plain http where https does not answer; `true` for all. Certificates are
+   * `fetch`'s to check: for those that nobody vouches for give `dispatcher` (undici's `new Agent({ connect: { rejectUnauthorized:
+   * false } })`). A page's own `fetch` takes no such thing.
+   */
   readonly insecure?: readonly string[] | true;
   /** Registries that speak plain http and nothing else. */
   readonly plainHttp?: readonly string[];

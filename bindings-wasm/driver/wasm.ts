@@ -2,7 +2,7 @@
 
 import type { Backend, LayerBytes, LayerSource, LayersView, Opening, Session, Unpack } from "./backend.js";
 import { InternalError, WharfieError } from "./errors.js";
-import { type Glue, instantiate, type Stack } from "./glue.js";
+import { type Glue, instantiate, type Stack, type Verifier } from "./glue.js";
 import { MergedLayers } from "./layers.js";
 import type { ErrorFacts } from "./types.js";
 
@@ -117,7 +117,9 @@ export class WasmBackend implements Backend {
     const instance = this.#now();
     const make = (options: string): Stack =>
       instance.wrap(instance.call(() => new instance.glue.Stack(JSON.stringify(descriptors), ids, options)));
-    return new MergedLayers(this, make, layers, bytes, (raw) => instance.wrap(raw));
+    const verifier = (index: number, digest: string, size: number): Verifier =>
+      instance.wrap(instance.call(() => new instance.glue.Verifier(index, digest, size)));
+    return new MergedLayers(this, make, verifier, layers, bytes, (raw) => instance.wrap(raw));
   }
 
   describe(name: string, top: string, manifest: Uint8Array, config?: Uint8Array, index?: Uint8Array): string {
@@ -125,6 +127,9 @@ export class WasmBackend implements Backend {
   }
   source(name: string): string {
     return this.#call((glue) => glue.source(name));
+  }
+  reachAllows(reach: string, url: string, addresses: string[]): boolean {
+    return this.#call((glue) => glue.reachAllows(reach, url, addresses));
   }
   probe(list: string, input: string): string {
     return this.#call((glue) => glue.probe(list, input));

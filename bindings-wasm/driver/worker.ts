@@ -98,7 +98,7 @@ async function act(asked: Extract<Asked, { call: string }>, stop: AbortControlle
       return engine.table(cursor, most, pattern, work(() => id, options, stop));
     }
     case "content":
-      return streamed(id, stop, given[1], (options) => engine.content(given[0] as string, options));
+      return streamed(id, stop, given[1], (options) => engine.content(given[0] as string | Uint8Array, options));
     case "exported":
       return streamed(id, stop, given[0], (options) => engine.exported({ ...(given[0] as ExportOptions), ...options }));
     case "layer":

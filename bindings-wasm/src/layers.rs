@@ -116,22 +116,25 @@ impl Stack {
     }
 
     /// The layer that has to be known first, or nothing: then `read` has an answer.
-    pub fn find(&mut self, path: &str) -> Outcome<Option<usize>> {
-        match self.stack.find(path.as_bytes()).map_err(thrown)? {
+    pub fn find(&mut self, path: &[u8]) -> Outcome<Option<usize>> {
+        match self.stack.find(path).map_err(thrown)? {
             Answer::Need { layer, .. } => Ok(Some(layer)),
             _ => Ok(None),
         }
     }
 
     /// A file, when `find` asks for nothing.
-    pub fn read(&mut self, path: &str) -> Outcome<Content> {
-        match self.stack.find(path.as_bytes()).map_err(thrown)? {
-            Answer::Found(found) => {
-                let content = self.stack.read_found(&found).map_err(thrown)?;
-                Ok(Content { content, need: Need::default(), room: vec![0; ROOM] })
-            }
+    pub fn read(&mut self, path: &[u8]) -> Outcome<Content> {
+        match self.stack.find(path).map_err(thrown)? {
+            Answer::Found(found) => Ok(Content::of(self.stack.read_found(&found).map_err(thrown)?)),
             _ => Err(unreadable("the file's layer is not known yet")),
         }
+    }
+
+    /// The tar of a layer, which must be known.
+    #[wasm_bindgen(js_name = readLayer)]
+    pub fn read_layer(&self, layer: usize) -> Outcome<Content> {
+        self.stack.read_layer(layer).map(Content::of).map_err(thrown)
     }
 
     /// `tar` or `tar.gz`, when the tree is known.
@@ -214,12 +217,18 @@ macro_rules! reader {
 }
 
 reader! {
-    /// One file.
+    /// One file, or a layer's tar.
     Content { content: stack::Content }
 }
 reader! {
     /// The flattened tar.
     Export { export: stack::Export }
+}
+
+impl Content {
+    fn of(content: stack::Content) -> Content {
+        Content { content, need: Need::default(), room: vec![0; ROOM] }
+    }
 }
 
 #[wasm_bindgen]

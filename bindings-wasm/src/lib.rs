@@ -10,6 +10,7 @@
 mod layers;
 mod opening;
 mod session;
+mod verifier;
 
 use std::sync::Mutex;
 
@@ -75,6 +76,11 @@ pub fn describe(
 #[wasm_bindgen]
 pub fn source(name: &str) -> Result<String, JsValue> {
     wire::source(name).map_err(thrown)
+}
+
+#[wasm_bindgen(js_name = reachAllows)]
+pub fn reach_allows(reach: &str, url: &str, addresses: Vec<String>) -> Result<bool, JsValue> {
+    wire::reach_allows(reach, url, &addresses).map_err(thrown)
 }
 
 #[wasm_bindgen]

@@ -13,6 +13,8 @@ export function made() {
   wrong[600] ^= 1;
   return {
     layout: [...right.files],
+    // Two names that a reader of text takes for one.
+    odd: image([archive([[Buffer.from("odd/caf\xe9", "latin1"), Buffer.from("one\n")], [Buffer.from("odd/caf\xea", "latin1"), Buffer.from("other\n")]])]).archive,
     wrongBlob: image([layer], { blobs: [wrong], digests: [digest(layer)] }).archive,
     wrongDiffId: image([layer], { diffIds: [digest(other)] }).archive,
     fewDiffIds: image([layer, other], { diffIds: [digest(layer)] }).archive,

@@ -34,8 +34,17 @@ function subject() {
   return files;
 }
 
+/** An image of a hundred layers. */
+function many() {
+  const layers = Array.from({ length: 100 }, (_, at) => archive([[`many/${at}`, Buffer.from(`layer ${at}\n`)]]));
+  return image(layers).files;
+}
+
 export async function start(options = {}) {
   const files = options.files ?? subject();
+  const hundred = many();
+  const manyTop = JSON.parse(hundred.get("index.json")).manifests[0];
+  for (const [name, bytes] of hundred) if (name.startsWith("blobs/")) files.set(name, bytes);
   const index = JSON.parse(files.get("index.json"));
   const top = index.manifests[0];
   const blob = (of) => files.get(`blobs/${of.replace(":", "/")}`);
@@ -110,7 +119,7 @@ export async function start(options = {}) {
       return send(response, 200, headers, Buffer.from(JSON.stringify({ name: repository, tags: page })));
     }
     if (fault === "absent") return problem(response, 404, kind === "blobs" ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
-    const named = fault === "missized" ? missized : blob(top.digest);
+    const named = fault === "missized" ? missized : blob((fault === "many" ? manyTop : top).digest);
     const bytes = kind === "manifests" && !name.startsWith("sha256:") ? named : blob(name);
     if (!bytes) return problem(response, 404, kind === "blobs" ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN");
     if (kind === "manifests") {

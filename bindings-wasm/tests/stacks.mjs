@@ -14,7 +14,7 @@ import { testdata } from "./world.mjs";
 const folder = join(testdata, "stacks");
 const MODES = { dir: 0o755, symlink: 0o777 };
 const FLAGS = { link: "1", symlink: "2", char: "3", block: "4", dir: "5", fifo: "6" };
-const TYPES = { dir: "directory", symlink: "symlink", char: "character", block: "block", fifo: "fifo" };
+const TYPES = { dir: "directory", symlink: "symlink", char: "char", block: "block", fifo: "fifo" };
 const PLAIN = ["pax", "global", "long_name", "long_link", "flag", "magic", "stated", "sum", "put", "bytes", "zeros"];
 const OPTIONS = ["limits", "include", "exclude", "uid_map", "gid_map", "keep_directory_symlink"];
 

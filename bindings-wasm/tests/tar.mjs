@@ -3,10 +3,10 @@
 
 import { createHash } from "node:crypto";
 
-/** The header of one file. */
+/** The header of one file; its name as text, or as bytes. */
 export function header(name, size, kind = "0") {
   const block = Buffer.alloc(512);
-  block.write(name, 0, 100);
+  Buffer.from(name).copy(block, 0, 0, 100);
   block.write("0000644\0", 100);
   block.write("0000000\0", 108);
   block.write("0000000\0", 116);

@@ -2,6 +2,7 @@ import "./corpus.mjs";
 import "./archives.mjs";
 import "./registry.mjs";
 import "./stacks.mjs";
+import "./stored.mjs";
 import "./node.mjs";
 import "./browser.mjs";
 import "./large.mjs";

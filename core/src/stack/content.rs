@@ -21,7 +21,7 @@ pub(super) struct Stored {
     pub(super) sparse: Option<SparseMap>,
 }
 
-/// The machine that gives the bytes of one file, holes and all (L17): driven as the [module](super) says.
+/// The machine that gives the bytes of one file, holes and all (L17), or of a whole layer: driven as the [module](super) says.
 ///
 /// Its layer is decoded from the last checkpoint before the file, and no further than the file. Every byte that goes out
 /// was decoded again, and has the sum that it had when the layer was verified. It stands by itself: the
@@ -52,6 +52,13 @@ impl Content {
             taken: 0,
             failed: None,
         }
+    }
+
+    /// All of a layer's tar.
+    pub(super) fn whole(blob: Arc<Blob>, codecs: Arc<dyn Codecs>, limits: &Limits) -> Content {
+        let (place, size) = (blob.place(), blob.report.tar_bytes);
+        let file = Stored { path: Vec::new(), size, data_at: 0, stored: size, sparse: None };
+        Content { place, ..Content::new(blob, file, codecs, limits) }
     }
 
     /// Bytes of the whole content.

@@ -281,6 +281,15 @@ impl Stack {
         Ok(Content::new(blob.clone(), file, self.config.codecs.clone(), &self.config.merge.limits))
     }
 
+    /// The tar of a layer, which must be indexed.
+    ///
+    /// # Errors
+    /// `internal` for one that is not.
+    pub fn read_layer(&self, layer: usize) -> Result<Content> {
+        let blob = self.blob(layer).ok_or_else(|| internal("the layer is not indexed"))?;
+        Ok(Content::whole(blob.clone(), self.config.codecs.clone(), &self.config.merge.limits))
+    }
+
     /// A flattened tar of the tree, which must be known, compressed so at a level of [`Format::levels`], or the default one.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //!   `diff_id` are checked on the way (L20, L23), and it keeps what is in the layer, and places from which it can be
 //!   decoded later. Then there is the [`Tree`](crate::merge::Tree), and what each layer did.
 //! - [`Export`] gives the flattened tar.
-//! - [`Content`] gives one file.
+//! - [`Content`] gives one file, or the tar of a layer.
 //!
 //! ```text
 //! loop {

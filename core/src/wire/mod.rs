@@ -10,6 +10,7 @@
 //! - [`describe`] says what an image is, of its documents.
 //! - [`table`] packs the merged tree in rows.
 //! - [`merge_options`] reads how layers are merged, [`source`] what a user's name for an image means.
+//! - [`reach_allows`] says whether a request may go where it leads.
 //! - [`error_json`] is an error: its code, facts, place and hint.
 //! - [`probe`] answers what the corpus in `testdata/` asks.
 //!
@@ -21,6 +22,7 @@ mod error;
 mod merging;
 mod opening;
 mod probe;
+mod reach;
 mod session;
 mod source;
 mod spoken;
@@ -34,6 +36,7 @@ pub use opening::Opening;
 pub use probe::probe;
 #[cfg(test)]
 pub(crate) use probe::{classes, spelled};
+pub use reach::reach_allows;
 pub use session::Session;
 pub use source::source;
 pub use table::{ROW_BYTES, table};
