@@ -3,7 +3,7 @@
 import type { Descriptor, ImageFacts, LayerState, Pulled, Verified, WorkOptions } from "wharfie-wasm";
 import { internal, WharfieError } from "wharfie-wasm";
 
-import { awaiting, calling, type Image, type Native, type Tree } from "./native.js";
+import { awaiting, calling, type Image, type Native, type Stream, type Tree, type Work } from "./native.js";
 import type { ExportOptions, UnpackOptions } from "./options.js";
 import { streamed, supervised } from "./work.js";
 
@@ -79,17 +79,25 @@ export class NativeEngine implements internal.Engine {
   }
 
   /** Remembers what was wrong with which layer. */
+  readonly #note = (error: unknown): void => {
+    if (!(error instanceof WharfieError) || error.place.layer === undefined) return;
+    this.#failed.set(error.place.layer, error.code);
+    // Native code removes a blob that has rotted in the store: what is missing is to be looked at again.
+    this.#all.forget();
+  };
+
   async #noting<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      if (error instanceof WharfieError && error.place.layer !== undefined) {
-        this.#failed.set(error.place.layer, error.code);
-        // Native code removes a blob that has rotted in the store: what is missing is to be looked at again.
-        this.#all.forget();
-      }
+      this.#note(error);
       throw error;
     }
+  }
+
+  /** A stream, whose failure is remembered too. */
+  #streamed(options: WorkOptions, begin: (work: Work) => Promise<Stream>): Promise<ReadableStream<Uint8Array>> {
+    return streamed(this.#native, options, begin, this.#note);
   }
 
   fetchLayers(options: WorkOptions): Promise<void> {
@@ -99,6 +107,7 @@ export class NativeEngine implements internal.Engine {
     return this.#all.join(this.#native, options.signal, async (signal) => {
       const missing = await awaiting(() => this.#image.missing());
       if (missing.length > 0) await fetcher.all({ ...options, signal });
+      for (const layer of missing) this.#failed.delete(layer);
     });
   }
 
@@ -131,14 +140,12 @@ export class NativeEngine implements internal.Engine {
     this.#open();
     for (let before: number | undefined; ; ) {
       let layer: number | undefined;
-      const stream = await this.#noting(
-        streamed(this.#native, options, async (work) => {
-          const read = await this.#image.read(path, work);
-          if (typeof read !== "number") return read;
-          layer = read;
-          return { next: async () => null, close: () => undefined };
-        }),
-      );
+      const stream = await this.#streamed(options, async (work) => {
+        const read = await this.#image.read(path, work);
+        if (typeof read !== "number") return read;
+        layer = read;
+        return { next: async () => null, close: () => undefined };
+      });
       if (layer === undefined) return stream;
       // One that was fetched and is asked for again is not what the manifest says it is: so says who fetches by the manifest.
       if (layer === before) {
@@ -159,7 +166,7 @@ export class NativeEngine implements internal.Engine {
 
   async exported(options: ExportOptions): Promise<ReadableStream<Uint8Array>> {
     await this.fetchLayers(options);
-    return this.#noting(streamed(this.#native, options, (work) => this.#image.exportStream(words(options), work)));
+    return this.#streamed(options, (work) => this.#image.exportStream(words(options), work));
   }
 
   /** Into a file that appears whole or not at all. Answers the report. */
@@ -175,7 +182,7 @@ export class NativeEngine implements internal.Engine {
     this.#open();
     if (!this.#layers[index]) throw new RangeError(`there is no layer ${index}`);
     if (this.#fetcher && (await awaiting(() => this.#image.missing())).includes(index)) await this.#fetch(index, options);
-    return this.#noting(streamed(this.#native, options, () => this.#image.layer(index, decoded)));
+    return this.#streamed(options, () => this.#image.layer(index, decoded));
   }
 
   async unpack(directory: string, options: UnpackOptions): Promise<void> {

@@ -78,14 +78,20 @@ export async function streamed(
   native: Native,
   options: WorkOptions,
   begin: (work: Work) => Promise<Stream>,
+  note: (error: unknown) => void,
 ): Promise<ReadableStream<Uint8Array>> {
   const watch = new Watch(native, options);
+  const failed = (error: unknown): unknown => {
+    const said = watch.error(error);
+    note(said);
+    return said;
+  };
   let stream: Stream;
   try {
     stream = await begin(watch.work);
   } catch (error) {
     watch.end();
-    throw watch.error(error);
+    throw failed(error);
   }
   const { signal } = options;
   const stop = (): void => stream.close();
@@ -110,7 +116,7 @@ export async function streamed(
           }
         } catch (error) {
           end();
-          throw watch.error(error);
+          throw failed(error);
         }
       },
       cancel: end,

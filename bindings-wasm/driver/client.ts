@@ -1,43 +1,22 @@
 /** Drives core's client machine with `fetch`. The contract is in core/src/client/mod.rs. */
 
-import { Gathered, keep, MOST, nowhere, pieces, stored } from "./arriving.js";
-import type { ClientBackend, NativeSink, Session } from "./backend.js";
+import { keep, nowhere, stored } from "./arriving.js";
+import type { ClientBackend, Session } from "./backend.js";
 import type { BlobStore, Sink } from "./blobs.js";
 import { CancelledError, InternalError, WharfieError } from "./errors.js";
 import { cancelled, check, localError, sinkFailure } from "./failure.js";
+import { Exchange, type Exchanging, type Receiving, type Start } from "./exchange.js";
 import type { Host } from "./host.js";
 import type { Credentials, Event, Pulled, RegistryOptions, WorkOptions } from "./types.js";
 
 type Output =
   | ({ output: "event" } & Event)
-  | {
-      output: "start";
-      id: number;
-      method: string;
-      url: string;
-      headers: [string, string][];
-      body?: { len: number };
-      reach: "any" | "no_loopback_or_link_local";
-      tls: "verify" | "accept_any";
-    }
+  | Start
   | { output: "abort"; id: number }
   | { output: "wait"; until: number | null };
 
-type Start = Extract<Output, { output: "start" }>;
-
-type Plan =
-  | { plan: "discard" }
-  | { plan: "feed" }
-  | { plan: "store"; blob: number; offset: number; skip: number; hashed: number };
-
 /** Blobs that may be under way at once, each with a sink of its own. The machine fetches fewer. */
 const OPEN_BLOBS = 32;
-/** Bytes of a body that is not wanted and is read to its end all the same, so that its connection lives. */
-const DRAINED = 16 << 10;
-/** Bytes that go into a sink at once. */
-const GATHERED = 256 << 10;
-/** Milliseconds that a sink may take before core is told that nobody reads. */
-const SLOW_SINK = 1000;
 const PROGRESS_EVERY = 50;
 
 interface Job {
@@ -53,32 +32,8 @@ interface Job {
   own?: { readonly error: unknown };
 }
 
-/** A blob that comes, whichever jobs want it. */
-interface Receiving {
-  readonly digest: string;
-  readonly sink: Sink;
-  /** The last exchange that wrote to the sink, and whatever else does. */
-  busy: Promise<void>;
-}
-
 /** A blob that the machine asks for. */
 type Need = Extract<Event, { event: "need" }>;
-
-/** What a sink threw, apart from what the machine did. */
-class SinkError {
-  readonly error: unknown;
-  constructor(error: unknown) {
-    this.error = error;
-  }
-}
-
-async function sinking<T>(work: () => Promise<T> | T): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw new SinkError(error);
-  }
-}
 
 /** One session with registries: its tokens and what it knows of hosts last as long as it does. */
 export class Client {
@@ -88,8 +43,10 @@ export class Client {
   readonly #options: RegistryOptions;
   readonly #session: Session;
   readonly #origin = performance.now();
-  readonly #exchanges = new Map<number, AbortController>();
+  readonly #exchanges = new Map<number, Exchange>();
   readonly #receiving = new Map<number, Receiving>();
+  /** Blobs that are asked for and not there, by their digests. */
+  readonly #blobs = new Map<string, { readonly blob: number; readonly size: number }>();
   /** Blobs that wait for one of those to be there or to be given up, and how many sinks are being opened. */
   readonly #waiting: Need[] = [];
   #claiming = 0;
@@ -134,6 +91,25 @@ export class Client {
     );
   }
 
+  /** What exchanges have of it. */
+  get #exchanging(): Exchanging {
+    const isOver = (): boolean => this.#closed || this.#broken !== undefined;
+    return {
+      backend: this.#backend,
+      host: this.#host,
+      options: this.#options,
+      session: this.#session,
+      get isOver() {
+        return isOver();
+      },
+      now: () => this.#now(),
+      drain: () => this.#drain(),
+      say: (work) => this.#say(work),
+      receiving: (blob) => this.#receiving.get(blob),
+      position: (blob, position) => this.#position(blob, position),
+    };
+  }
+
   #now(): number {
     return Math.floor(performance.now() - this.#origin);
   }
@@ -150,13 +126,14 @@ export class Client {
 
   /** Brings one blob into the store; the reference ends in its digest. */
   async pullBlob(reference: string, work: WorkOptions): Promise<void> {
-    await this.#run(work, (now) => this.#session.pullBlob(now, reference));
+    const digest = reference.slice(reference.indexOf("@") + 1);
+    await this.#run(work, (now) => this.#session.pullBlob(now, reference), { digest });
   }
 
   /** The tags of a repository. */
   async tags(repository: string, work: WorkOptions): Promise<string[]> {
     const names: string[] = [];
-    await this.#run(work, (now) => this.#session.tags(now, repository, "{}"), names);
+    await this.#run(work, (now) => this.#session.tags(now, repository, "{}"), { names });
     return names;
   }
 
@@ -180,7 +157,7 @@ export class Client {
   async #run(
     work: WorkOptions,
     begin: (now: number) => number,
-    names: string[] = [],
+    { names = [], digest }: { readonly names?: string[]; readonly digest?: string } = {},
   ): Promise<Readonly<Record<string, unknown>>> {
     check(this.#backend, work.signal);
     if (this.#closed) throw new TypeError("the client is closed");
@@ -191,6 +168,7 @@ export class Client {
     try {
       return await new Promise<Readonly<Record<string, unknown>>>((resolve, reject) => {
         this.#jobs.set(id, { resolve, reject, names, work, sizes: new Map(), positions: new Map(), told: -1 });
+        if (digest !== undefined) this.#joins(id, digest);
         this.#drain();
       });
     } catch (error) {
@@ -216,7 +194,7 @@ export class Client {
         for (const output of JSON.parse(this.#session.poll()) as Output[]) {
           switch (output.output) {
             case "start":
-              void this.#exchange(output).catch((error: unknown) => this.#fail(error));
+              this.#begin(output);
               break;
             case "abort":
               this.#exchanges.get(output.id)?.abort();
@@ -298,7 +276,10 @@ export class Client {
       const need = this.#waiting.shift();
       if (!need || this.#closed || this.#broken) return;
       // Nobody may want it any more.
-      if (this.#session.progress(need.blob) === undefined) continue;
+      if (this.#session.progress(need.blob) === undefined) {
+        this.#gone(need.descriptor.digest, need.blob);
+        continue;
+      }
       this.#claiming++;
       this.#claim(need)
         .catch((error: unknown) => this.#fail(error))
@@ -314,7 +295,17 @@ export class Client {
     const receiving = this.#receiving.get(blob);
     if (!receiving) return;
     this.#receiving.delete(blob);
+    this.#gone(receiving.digest, blob);
     this.#settle(receiving.digest, receiving.busy.then(() => receiving.sink.release()));
+  }
+
+  #begin(start: Start): void {
+    const exchange = new Exchange(this.#exchanging, start);
+    this.#exchanges.set(start.id, exchange);
+    exchange
+      .run()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => this.#exchanges.delete(start.id));
   }
 
   #settle(digest: string, over: Promise<void>): void {
@@ -338,7 +329,9 @@ export class Client {
         if (event.document) {
           void this.#supply(event).catch((error: unknown) => this.#fail(error));
         } else {
-          this.#jobs.get(event.job)?.sizes.set(event.blob, event.descriptor.size);
+          const { digest, size } = event.descriptor;
+          this.#blobs.set(digest, { blob: event.blob, size });
+          this.#joins(event.job, digest);
           this.#waiting.push(event);
           this.#admit();
         }
@@ -351,6 +344,11 @@ export class Client {
         }
         break;
       }
+      case "described":
+        for (const { layers } of event.pulled.images) {
+          for (const { digest, size } of layers) this.#joins(event.job, digest, size);
+        }
+        break;
       case "blob_rewound":
         for (const job of this.#jobs.values()) {
           if (job.positions.has(event.blob)) job.positions.set(event.blob, event.to);
@@ -370,6 +368,12 @@ export class Client {
         this.#finished(event);
         break;
     }
+  }
+
+  /** A job waits for a blob that comes already, for another one maybe: only that one heard of it. */
+  #joins(job: number, digest: string, size = 0): void {
+    const coming = this.#blobs.get(digest);
+    if (coming) this.#jobs.get(job)?.sizes.set(coming.blob, coming.size || size);
   }
 
   /** A document: what is here of an earlier time is as good. */
@@ -417,7 +421,8 @@ export class Client {
       this.#session.fetch(this.#now(), blob, sink.have);
     } else {
       // What need not come is no part of what comes.
-      this.#jobs.get(job)?.sizes.delete(blob);
+      this.#blobs.delete(digest);
+      for (const one of this.#jobs.values()) one.sizes.delete(blob);
       this.#session.skip(this.#now(), blob);
     }
     this.#drain();
@@ -472,6 +477,7 @@ export class Client {
       () => undefined,
     );
     this.#receiving.delete(blob);
+    this.#gone(receiving.digest, blob);
   }
 
   #finished(event: Extract<Event, { event: "finished" }>): void {
@@ -490,6 +496,11 @@ export class Client {
     );
   }
 
+  /** It does not come any more: it is there, or was given up. */
+  #gone(digest: string, blob: number): void {
+    if (this.#blobs.get(digest)?.blob === blob) this.#blobs.delete(digest);
+  }
+
   #position(blob: number, position: number): void {
     for (const [id, job] of this.#jobs) {
       if (!job.sizes.has(blob)) continue;
@@ -503,241 +514,6 @@ export class Client {
       } catch (error) {
         this.#end([id], error);
       }
-    }
-  }
-
-  /** One request and its response. */
-  async #exchange(start: Start): Promise<void> {
-    const { id } = start;
-    const stop = new AbortController();
-    this.#exchanges.set(id, stop);
-    try {
-      await this.#round(start, stop.signal);
-    } finally {
-      this.#exchanges.delete(id);
-    }
-  }
-
-  async #round(start: Start, signal: AbortSignal): Promise<void> {
-    const { id } = start;
-    let response: Response;
-    try {
-      if (!(await this.#mayReach(start))) {
-        if (!signal.aborted) this.#failed(id, "forbidden", "the address is on this machine or link");
-        return;
-      }
-      response = await this.#send(start, signal);
-    } catch (error) {
-      if (signal.aborted || this.#closed) return;
-      const { failure, detail } = this.#host.failure(error, false);
-      this.#failed(id, failure, detail);
-      return;
-    }
-    if (signal.aborted || this.#closed) {
-      await response.body?.cancel().catch(() => undefined);
-      return;
-    }
-    const headers: string[] = [];
-    response.headers.forEach((value, name) => headers.push(name, value));
-    // Where somebody follows redirects for us, the last place is the one that answered.
-    const ended = response.redirected ? response.url : undefined;
-    const plan = JSON.parse(this.#session.handleHead(this.#now(), id, response.status, headers, ended)) as Plan;
-    if (plan.plan === "store") {
-      const receiving = this.#receiving.get(plan.blob);
-      if (!receiving) throw new TypeError("a blob that nobody asked for");
-      const before = receiving.busy;
-      const written = before.then(() => this.#receive(id, response, plan, receiving, signal));
-      // Who writes next waits until this one does no more.
-      receiving.busy = written.catch(() => undefined);
-      this.#drain();
-      await written;
-      return;
-    }
-    this.#drain();
-    if (plan.plan === "discard") {
-      const length = Number(response.headers.get("content-length") ?? Infinity);
-      if (length <= DRAINED) await response.arrayBuffer().catch(() => undefined);
-      else await response.body?.cancel().catch(() => undefined);
-      return;
-    }
-    await this.#feed(id, response, signal);
-  }
-
-  /** A page's own HTTP says nothing of addresses: there the URL has to do. */
-  async #mayReach({ reach, url }: Start): Promise<boolean> {
-    if (reach === "any") return true;
-    return this.#backend.reachAllows(reach, url, (await this.#host.addresses?.(url)) ?? []);
-  }
-
-  #send(start: Start, signal: AbortSignal): Promise<Response> {
-    const headers = start.headers.filter(([name]) => !this.#host.withholds.includes(name.toLowerCase()));
-    headers.push(...Object.entries(this.#host.adds));
-    const body = start.body && this.#session.body(start.id);
-    const init: RequestInit & { dispatcher?: unknown } = {
-      method: start.method,
-      headers,
-      redirect: this.#host.redirect,
-      credentials: "omit",
-      cache: "no-store",
-      referrerPolicy: "no-referrer",
-      signal,
-    };
-    // A view of nobody's memory but its own.
-    if (body) init.body = body.slice() as Uint8Array<ArrayBuffer>;
-    if (this.#options.dispatcher !== undefined) init.dispatcher = this.#options.dispatcher;
-    return (this.#options.fetch ?? fetch)(start.url, init);
-  }
-
-  #failed(id: number, failure: string, detail: string): void {
-    this.#session.handleFailure(this.#now(), id, failure, detail);
-    this.#drain();
-  }
-
-  /** The chunks of a body; `undefined` when it broke and that has been said. */
-  async #chunk(
-    id: number,
-    reader: ReadableStreamDefaultReader<Uint8Array>,
-    signal: AbortSignal,
-  ): Promise<ReadableStreamReadResult<Uint8Array> | { broken: () => void } | undefined> {
-    try {
-      const read = await reader.read();
-      return signal.aborted || this.#closed ? undefined : read;
-    } catch (error) {
-      if (signal.aborted || this.#closed) return undefined;
-      const { failure, detail } = this.#host.failure(error, true);
-      return { broken: () => this.#failed(id, failure, detail) };
-    }
-  }
-
-  async #feed(id: number, response: Response, signal: AbortSignal): Promise<void> {
-    const reader = response.body?.getReader();
-    for (;;) {
-      const read = reader ? await this.#chunk(id, reader, signal) : { done: true as const, value: undefined };
-      if (!read) return;
-      if ("broken" in read) return read.broken();
-      if (read.done) {
-        this.#session.handleEnd(this.#now(), id);
-        return this.#drain();
-      }
-      for (const piece of pieces(read.value)) {
-        if (this.#session.handleBody(this.#now(), id, piece)) continue;
-        this.#drain();
-        await reader?.cancel().catch(() => undefined);
-        return;
-      }
-    }
-  }
-
-  /** Payload into its sink. */
-  async #receive(
-    id: number,
-    response: Response,
-    plan: Extract<Plan, { plan: "store" }>,
-    receiving: Receiving,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (signal.aborted || this.#closed) {
-      await response.body?.cancel().catch(() => undefined);
-      return;
-    }
-    const { blob } = plan;
-    const { sink } = receiving;
-    const reader = response.body?.getReader();
-    const gathered = new Gathered(sink, plan.offset);
-    let native: NativeSink | undefined;
-    let { skip } = plan;
-    let position = plan.offset;
-    try {
-      await this.#reading(id, async () => {
-        await sinking(() => sink.truncate(plan.offset));
-        native = await this.#session.takeSink?.(id, sink);
-        if (native) return;
-        for (let at = plan.hashed; at < plan.offset; ) {
-          const bytes = await sinking(() => sink.read(at, Math.min(MOST, plan.offset - at)));
-          if (bytes.length === 0 || this.#closed) break;
-          this.#session.replay(id, bytes);
-          at += bytes.length;
-        }
-      });
-      for (;;) {
-        const read = reader ? await this.#chunk(id, reader, signal) : { done: true as const, value: undefined };
-        if (!read || "broken" in read || read.done) {
-          await sinking(() => gathered.flush());
-          await this.#finish(native);
-          if (!read) return;
-          if ("broken" in read) return read.broken();
-          this.#session.handleEnd(this.#now(), id);
-          return this.#drain();
-        }
-        let chunk = read.value;
-        if (skip > 0) {
-          const dropped = Math.min(skip, chunk.length);
-          chunk = chunk.subarray(dropped);
-          skip -= dropped;
-          if (chunk.length === 0) {
-            this.#session.handleStored(this.#now(), id, 0);
-            continue;
-          }
-        }
-        for (const piece of pieces(chunk)) {
-          let goesOn: boolean;
-          if (native) {
-            const to = native;
-            await sinking(() => {
-              const waits = to.write(piece);
-              return waits && this.#reading(id, () => waits);
-            });
-            goesOn = this.#session.handleStored(this.#now(), id, piece.length);
-          } else {
-            gathered.add(piece);
-            if (gathered.length >= GATHERED) await this.#reading(id, () => sinking(() => gathered.flush()));
-            goesOn = this.#session.handleBody(this.#now(), id, piece);
-          }
-          position += piece.length;
-          if (goesOn) continue;
-          await sinking(() => gathered.flush());
-          await this.#finish(native);
-          this.#drain();
-          await reader?.cancel().catch(() => undefined);
-          return;
-        }
-        this.#position(blob, position);
-      }
-    } catch (error) {
-      await reader?.cancel().catch(() => undefined);
-      await this.#finish(native).catch(() => undefined);
-      if (this.#closed || this.#broken) return;
-      if (error instanceof SinkError) {
-        // Of an exchange that was aborted too: the machine counts on what it was told is there.
-        const { failure, needed, detail } = sinkFailure(error.error);
-        this.#session.handleSinkFailure(this.#now(), blob, failure, needed, detail);
-        this.#drain();
-      } else if (!signal.aborted) throw error;
-    }
-  }
-
-  /** Has native code give the hasher back. The machine goes on only then, also where the exchange ended long ago. */
-  async #finish(native: NativeSink | undefined): Promise<void> {
-    if (!native) return;
-    try {
-      await sinking(() => native.finish(this.#now()));
-    } finally {
-      this.#drain();
-    }
-  }
-
-  /** Does something that keeps a body waiting: if it takes long, the machine is told that nobody reads. */
-  async #reading<T>(id: number, work: () => Promise<T>): Promise<T> {
-    let told = false;
-    const slow = setTimeout(() => {
-      told = true;
-      this.#say(() => this.#session.handleReading(this.#now(), id, false));
-    }, SLOW_SINK);
-    try {
-      return await work();
-    } finally {
-      clearTimeout(slow);
-      if (told) this.#say(() => this.#session.handleReading(this.#now(), id, true));
     }
   }
 }
