@@ -1,7 +1,5 @@
 //! Core's errors on their way to JavaScript, where they get their classes: the message is their JSON.
 
-use std::io;
-
 use napi::{Error, Status};
 use napi_derive::napi;
 use wharfie_core::error::{Error as Wrong, Misuse};
@@ -17,17 +15,6 @@ pub(crate) fn thrown(error: Wrong) -> Error {
 #[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 pub(crate) fn misused(misuse: Misuse) -> Error {
     Error::new(Status::InvalidArg, misuse.to_string())
-}
-
-/// What happened to a file of ours: a disk that is full is told apart from what else goes wrong with it.
-pub(crate) fn io_failed(operation: &str, error: &io::Error) -> Wrong {
-    let failure = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no_space",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "permission",
-        io::ErrorKind::NotFound => "absent",
-        _ => "io",
-    };
-    wire::local_error(failure, operation, 0, &error.to_string())
 }
 
 #[napi]

@@ -9,6 +9,7 @@ use napi::bindgen_prelude::{Buffer, Either, Env, PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use wharfie::drive::Silent;
 use wharfie::export::Sink;
+use wharfie::image::spoken::io_failed;
 use wharfie::image::{self, Read, spoken};
 use wharfie::layers::default_temp_dir;
 use wharfie::unpack;
@@ -19,7 +20,7 @@ use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Platform, wire};
 
 use crate::apart::apart;
-use crate::error::{io_failed, thrown};
+use crate::error::thrown;
 use crate::sink::Store;
 use crate::stream::Stream;
 use crate::work::Work;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use napi::bindgen_prelude::{Buffer, Either3, Env, Null, PromiseRaw};
 use napi_derive::napi;
 use serde_json::json;
+use wharfie::image::spoken::io_failed;
 use wharfie::image::{self, Claimed, Refused, Writing};
 use wharfie::store;
 use wharfie_core::client::SinkFailure;
@@ -16,7 +17,7 @@ use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Limits, Reference};
 
 use crate::apart::{Deferred, apart, begin};
-use crate::error::{io_failed, misused, thrown};
+use crate::error::{misused, thrown};
 use crate::session::Shared;
 
 /// `wharfie::store::Store`.

@@ -6,10 +6,11 @@ use std::sync::mpsc::{Sender, channel};
 
 use napi::bindgen_prelude::{Buffer, Env, PromiseRaw};
 use napi_derive::napi;
+use wharfie::image::spoken::io_failed;
 use wharfie_core::error::{ErrorKind, Result};
 
 use crate::apart::{Deferred, begin, guarded};
-use crate::error::{io_failed, thrown};
+use crate::error::thrown;
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;

@@ -1,9 +1,12 @@
 //! Core's errors as Python's exceptions.
 
+use std::io;
+
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use wharfie::image::spoken::io_failed;
 use wharfie_core::error::{Error, ErrorKind, Misuse};
 use wharfie_core::wire;
 
@@ -44,10 +47,12 @@ pub(crate) fn make_cancelled() -> String {
     wire::error_json(&wire::cancelled())
 }
 
-/// What a host's own file came to, as JSON.
+/// What a file of the caller's came to, as JSON: the system's number for it, if it has one.
 #[pyfunction]
-pub(crate) fn make_local_io(reason: &str) -> String {
-    wire::error_json(&wire::local_error("io", "writing the output", 0, reason))
+#[pyo3(signature = (operation, number, reason))]
+pub(crate) fn make_local_io(operation: &str, number: Option<i32>, reason: &str) -> String {
+    let error = number.map_or_else(|| io::Error::other(reason), io::Error::from_raw_os_error);
+    wire::error_json(&io_failed(operation, &error))
 }
 
 /// A wrong option, as JSON.

@@ -14,7 +14,7 @@ use wharfie::image::{self, Read, spoken};
 use wharfie::layers::default_temp_dir;
 use wharfie::unpack;
 use wharfie::view::View;
-use wharfie_core::error::{Error, ErrorKind, Result};
+use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 use wharfie_core::merge::Pattern;
 use wharfie_core::{Limits, Source, wire};
@@ -62,8 +62,7 @@ impl Image {
     ) -> PyResult<Image> {
         let open = || {
             let file = File::open(&path).map_err(|error| {
-                Error::from(ErrorKind::LocalIo { operation: "opening an archive", reason: error.to_string() })
-                    .at_path(path.display().to_string())
+                spoken::io_failed("opening the image", &error).at_path(path.display().to_string())
             })?;
             image::Image::of_file(file, name, reference, platform(asked)?, &Silent)
         };
@@ -150,10 +149,7 @@ impl Image {
             let mut len = 0;
             let read = self.0.read(&[path], &cancel.0, &**told, &mut |bytes| {
                 len += bytes.len() as u64;
-                content.write_all(bytes).map_err(|error| {
-                    let reason = error.to_string();
-                    ErrorKind::LocalIo { operation: "writing a temporary file", reason }.into()
-                })
+                content.write_all(bytes).map_err(|error| spoken::io_failed("writing", &error))
             })?;
             Ok((read, Content { file: Mutex::new(content), len }))
         })?;
@@ -265,10 +261,7 @@ impl Content {
                 let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer))
             })
-            .map_err(|error| {
-                let reason = error.to_string();
-                raise(&ErrorKind::LocalIo { operation: "reading a temporary file", reason }.into())
-            })
+            .map_err(|error| raise(&spoken::io_failed("reading", &error)))
         })
     }
 }

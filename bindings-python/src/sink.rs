@@ -7,11 +7,12 @@ use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use wharfie::image::spoken::io_failed;
 use wharfie::image::{self, Claimed, Refused, Writing};
 use wharfie::store;
 use wharfie_core::client::{BlobId, SinkFailure};
 use wharfie_core::digest::Hasher;
-use wharfie_core::error::{ErrorKind, Result};
+use wharfie_core::error::Result;
 use wharfie_core::image::Descriptor;
 use wharfie_core::{Digest, Limits, Reference};
 
@@ -29,6 +30,11 @@ pub(crate) fn digest(text: &str) -> PyResult<Digest> {
     text.parse().map_err(raised)
 }
 
+fn temporary() -> Result<Store> {
+    let folder = tempfile::tempdir().map_err(|error| io_failed("opening the store", &error))?;
+    Ok(Store { store: store::Store::open(folder.path())?, _folder: Some(folder) })
+}
+
 fn opened(dir: Option<PathBuf>) -> Result<Store> {
     let is_given = dir.is_some();
     let found = match dir {
@@ -38,19 +44,9 @@ fn opened(dir: Option<PathBuf>) -> Result<Store> {
     match found {
         // Who has no place for one (a service without a home) gets one for this time only.
         Err(error) if !is_given && matches!(error.code(), "permission_denied" | "invalid_option") => {
-            let folder = tempfile::tempdir().map_err(|error| {
-                let reason = error.to_string();
-                ErrorKind::LocalIo { operation: "making a temporary directory", reason }
-            })?;
-            Ok(Store { store: store::Store::open(folder.path())?, _folder: Some(folder) })
+            temporary()
         }
-        Ok(found) if !is_given && found.is_read_only() => {
-            let folder = tempfile::tempdir().map_err(|error| {
-                let reason = error.to_string();
-                ErrorKind::LocalIo { operation: "making a temporary directory", reason }
-            })?;
-            Ok(Store { store: store::Store::open(folder.path())?, _folder: Some(folder) })
-        }
+        Ok(found) if !is_given && found.is_read_only() => temporary(),
         found => Ok(Store { store: found?, _folder: None }),
     }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -260,3 +261,20 @@ def test_an_export_hashes_as_it_says() -> None:
     with wharfie.Image.open(str(SAMPLE)) as one, wharfie.Image.open(f"oci-archive:{SAMPLE}") as other:
         hashes = [hashlib.sha256(b"".join(opened.export_chunks())).hexdigest() for opened in (one, other)]
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, wharfie.NoSpaceError),
+        (errno.EACCES, wharfie.PermissionDeniedError),
+        (errno.EIO, wharfie.LocalIoError),
+    ],
+)
+def test_a_source_that_cannot_be_read(number: int, kind: type[wharfie.WharfieError]) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(kind):
+        wharfie.Image.open(Broken())

@@ -1,9 +1,9 @@
 //! A layer's blob that is handed out as it is: held against its digest on the way.
 
 use wasm_bindgen::prelude::*;
-use wharfie_core::error::{Error, Place};
 use wharfie_core::Digest;
 use wharfie_core::digest::{self, SoftHashes};
+use wharfie_core::error::{Error, Place};
 
 use crate::{number, thrown};
 

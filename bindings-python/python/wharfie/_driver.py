@@ -127,6 +127,8 @@ class Exchange:
     #: At its sink, and so not reading.
     busy: bool = False
     paused: bool = False
+    #: What hashes and writes the blob that comes. The machine waits for its hasher, whatever ends the exchange.
+    writer: _wharfie.Writer | None = None
     #: The host's own.
     handle: Any = None
 
@@ -153,7 +155,7 @@ class Exchange:
             # A client that was closed, one of another loop: that is the caller's to know, and no weather.
             driver.post(partial(driver._failed, error))
         finally:
-            driver.post(partial(driver._ended, number))
+            driver.post(partial(driver._ended, self))
 
     def _converse(self) -> Generator[Step, Any, None]:
         driver, session, number = self.driver, self.driver.session, self.id
@@ -167,7 +169,7 @@ class Exchange:
         # Where there are no certificates there is nothing to accept, and the caller's client will do.
         verify = self.start["tls"] == "verify" or request.url.scheme == "http"
         status, fields = yield Send(request, verify)
-        plan, writer = yield Ask(lambda: driver._head(number, status, fields))
+        plan, blob = yield Ask(lambda: driver._head(self, status, fields))
         if plan == "discard":
             if _length(fields) <= DRAIN_BYTES:
                 until = time.monotonic() + DRAIN_SECONDS
@@ -179,8 +181,8 @@ class Exchange:
                 if not go_on:
                     return
             driver.post(lambda: session.handle_end(driver.now(), number))
-        elif writer is not None:
-            yield from self._store(*writer)
+        elif blob is not None and self.writer is not None:
+            yield from self._store(blob, self.writer)
 
     def _store(self, blob: int, writer: _wharfie.Writer) -> Generator[Step, Any, None]:
         driver, session, number = self.driver, self.driver.session, self.id
@@ -219,10 +221,10 @@ class Exchange:
         else:
             end = partial(session.handle_end, driver.now(), number)
         finally:
-            # In this order, and also where it was stopped: the hasher is the machine's.
+            # In this order, and also where it was stopped.
             if pending:
                 report(pending)
-            driver.post(lambda: session.handle_hashed(driver.now(), writer))
+            driver.post(partial(driver._hashed, self))
         driver.post(end)
 
 
@@ -550,17 +552,16 @@ class Driver:
 
     # What exchanges ask.
 
-    def _head(
-        self, number: int, status: int, fields: list[tuple[str, bytes]]
-    ) -> tuple[str, tuple[int, _wharfie.Writer] | None]:
+    def _head(self, exchange: Exchange, status: int, fields: list[tuple[str, bytes]]) -> tuple[str, int | None]:
+        number = exchange.id
         plan = json.loads(self.session.handle_head(self.now(), number, status, fields))
         if plan["plan"] != "store":
             return plan["plan"], None
         blob = self._blobs.get(plan["blob"])
         if blob is None or blob.intake is None:
             return "stopped", None
-        writer = self.session.write_by(number, blob.intake)
-        return "store", None if writer is None else (plan["blob"], writer)
+        exchange.writer = self.session.write_by(number, blob.intake)
+        return "store", plan["blob"]
 
     def _stored(self, number: int, len: int) -> None:
         if not self.session.handle_stored(self.now(), number, len):
@@ -571,8 +572,16 @@ class Driver:
     def _failed(self, error: Exception) -> None:
         self._trouble = self._trouble or error
 
-    def _ended(self, number: int) -> None:
-        self._exchanges.pop(number, None)
+    def _hashed(self, exchange: Exchange) -> None:
+        """The hasher is the machine's again."""
+        writer, exchange.writer = exchange.writer, None
+        if writer is not None:
+            self.session.handle_hashed(self.now(), writer)
+
+    def _ended(self, exchange: Exchange) -> None:
+        # It may have been stopped before it had written anything.
+        self._hashed(exchange)
+        self._exchanges.pop(exchange.id, None)
 
     def _pause(self) -> None:
         """The stall clock runs only while somebody reads: not while an exchange is at its sink."""

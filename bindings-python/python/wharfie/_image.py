@@ -453,7 +453,8 @@ def _open_file(source: BinaryIO | IO[bytes], platform: str | None) -> _wharfie.I
             with open(handle, "wb") as spool:
                 shutil.copyfileobj(source, spool, PIECE)
         except OSError as error:
-            raise _of_json(_wharfie.make_local_io(str(error))) from error
+            said = _wharfie.make_local_io("opening the image", error.errno, str(error))
+            raise _of_json(said) from error
         return _wharfie.Image.open_file(path, shown, None, platform)
     finally:
         # Who has it open reads on.

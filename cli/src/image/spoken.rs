@@ -1,5 +1,7 @@
 //! What programs in other languages say and hear of images, as JSON: options, descriptions, reports, credentials.
 
+use std::io;
+
 use serde_json::{Map, Value, json};
 use wharfie_core::client::Credentials;
 use wharfie_core::codec::Format;
@@ -16,6 +18,18 @@ use crate::unpack::{self, UnpackOptions};
 
 fn invalid(reason: String) -> wharfie_core::Error {
     ErrorKind::InvalidOption { reason }.into()
+}
+
+/// What happened to a file of a program's own: a disk that is full is told apart from what else goes wrong with it.
+/// `operation` is one of `wire::local_error`'s.
+pub fn io_failed(operation: &str, error: &io::Error) -> wharfie_core::Error {
+    let failure = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "no_space",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "permission",
+        io::ErrorKind::NotFound => "absent",
+        _ => "io",
+    };
+    wire::local_error(failure, operation, 0, &error.to_string())
 }
 
 /// What `wire::describe` says of an image.

@@ -34,6 +34,7 @@ pub fn local_error(failure: &str, operation: &str, needed: u64, reason: &str) ->
         "reading",
         "unpacking",
         "naming a blob",
+        "keeping a document",
         "writing",
         "writing the output",
         "fetching the archive",
