@@ -293,6 +293,10 @@ test("npx wharfie is the command line: output, status, input, Ctrl-C", async () 
   const archive = readFileSync(join(installed, "sample.tar"));
   const input = await run(["ls", "oci-archive:-", "--quiet"], { with: (child) => child.stdin.end(archive) });
   assert.deepEqual([input.status, input.err], [0, ""]);
+  // More than a pipe holds, for who reads late and from who writes late.
+  const shell = (words) => execFileSync("sh", ["-c", words], { encoding: "utf8" }).trim();
+  assert.equal(shell(`${command} export sample: --platform linux/amd64 -o - --quiet | (sleep 1; wc -c)`), "124928");
+  assert.match(shell(`(sleep 1; cat ${join(installed, "sample.tar")}) | ${command} ls oci-archive:- --quiet`), /etc/);
   const dir = own("interrupted");
   const interrupted = await run(["export", `${server.open}/slow-interrupted:1`, "-o", join(dir, "root.tar")], {
     env: { ...process.env, WHARFIE_STORE: own("store") },

@@ -17,7 +17,7 @@ import { testdata, world } from "../../bindings-wasm/tests/world.mjs";
 import { imported, installed } from "./installed.mjs";
 
 const packaged = process.env.WHARFIE_MODULE === "cjs" ? createRequire(join(installed, "test.cjs"))("wharfie") : await imported();
-const { folder, golden, registry, skipped, close } = await world();
+const { folder, golden, registry, locked, skipped, close } = await world();
 for (const why of skipped) console.log(`SKIPPED ${why}`);
 // Nothing of the user's own is read or written.
 Object.assign(process.env, { WHARFIE_STORE: join(folder, "own-store"), HOME: folder, XDG_RUNTIME_DIR: folder, DOCKER_CONFIG: folder });
@@ -43,6 +43,7 @@ const host = {
   server,
   golden,
   registry,
+  locked,
   testdata,
   made: made(),
   stacks: async () => {

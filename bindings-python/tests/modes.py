@@ -41,17 +41,22 @@ def read(mode: str, name: Any, path: str, **options: Any) -> bytes:
     return asyncio.run(run())
 
 
-def paths(mode: str, name: Any, **options: Any) -> list[str]:
+def files(mode: str, name: Any, **options: Any) -> list[Any]:
     """Opens an image and lists it."""
     if mode == "sync":
         with wharfie.Image.open(name, **options) as image:
-            return [file.path for file in image.files()]
+            return list(image.files())
 
-    async def run() -> list[str]:
+    async def run() -> list[Any]:
         async with aio.Image.open(name, **options) as image:
-            return [file.path async for file in image.files()]
+            return [file async for file in image.files()]
 
     return asyncio.run(run())
+
+
+def paths(mode: str, name: Any, **options: Any) -> list[str]:
+    """Opens an image and lists its paths."""
+    return [file.path for file in files(mode, name, **options)]
 
 
 def tags(mode: str, name: str, **options: Any) -> list[str]:

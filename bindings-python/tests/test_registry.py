@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, command
-from modes import MODES, paths, pull, read, tags
+from modes import MODES, files, paths, pull, read, tags
 
 import wharfie
 from wharfie import aio
@@ -102,15 +106,35 @@ def test_what_is_not_there(registry: str) -> None:
         wharfie.tags(f"{registry}/nothing")
 
 
+def said_of(file: wharfie.File) -> tuple[object, ...]:
+    """What is known of an entry."""
+    mtime = datetime.fromtimestamp(file.mtime_ns // 1_000_000_000, UTC)
+    size = 0 if file.is_symlink else file.size
+    return (file.path, file.type, file.mode, file.uid, file.gid, size, mtime, file.layer, file.target, file.device)
+
+
+def said_by_the_command(one: dict[str, Any]) -> tuple[object, ...]:
+    """The same of an entry that `ls --json` lists; a symlink has no size there."""
+    mtime = datetime.fromisoformat(one["mtime"]).replace(microsecond=0)
+    device = one.get("device")
+    return (
+        *("/" + one["path"], one["type"], int(one["mode"], 8), one["uid"], one["gid"], one["size"], mtime),
+        *(one.get("layer"), one.get("link"), device and (device["major"], device["minor"])),
+    )
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_debian(mode: str, registry: str, tmp_path: Path) -> None:
-    layout = ROOT / "target" / "fixtures" / "debian-1" / "layout"
+    fixtures = Path(os.environ.get("WHARFIE_FIXTURES", ROOT / "target" / "fixtures"))
+    layout = fixtures / "debian-1" / "layout"
     if not layout.is_dir():
         pytest.skip("`cargo xtask fixtures` makes the Debian image")
     name = f"{registry}/debian:1"
     command("copy", f"oci:{layout}:bookworm", f"docker://{name}")
-    command("export", f"oci:{layout}:bookworm", "-o", tmp_path / "native.tar")
-    assert pull(mode, name) == (tmp_path / "native.tar").read_bytes()
-    listed = command("ls", "--recursive", f"oci:{layout}:bookworm").stdout.decode().splitlines()
-    assert paths(mode, name) == listed
+    command("export", name, "-o", tmp_path / "native.tar")
+    # Of a store of its own: what it exports came over the network.
+    ours = tmp_path / "ours"
+    assert pull(mode, name, store=ours) == (tmp_path / "native.tar").read_bytes()
+    listed = [json.loads(line) for line in command("ls", "--recursive", "--json", name).stdout.splitlines()]
+    assert [said_of(file) for file in files(mode, name, store=ours)] == [said_by_the_command(one) for one in listed]
     assert b"bookworm" in read(mode, name, "/etc/os-release", store=tmp_path / "other")

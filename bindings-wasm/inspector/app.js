@@ -6,6 +6,7 @@ import { download, sweep } from "./download.js";
 import { Files } from "./files.js";
 import { showConfig, showDocuments } from "./documents.js";
 import { showLayers } from "./layers.js";
+import { SignIn, mayHelp } from "./signin.js";
 import { dropped, picked } from "./sources.js";
 import { showStructure } from "./structure.js";
 import { byId, copy, counted, make, size } from "./words.js";
@@ -24,10 +25,16 @@ const PHASES = /** @type {Record<string, string>} */ ({
 let worker;
 /** @type {any} */
 let image;
-/** What it was opened from, to open it for another platform. @type {{ source: any, name: string } | undefined} */
+/**
+ * What an image is opened from; `registry` is the one that asked who the user is (none that did not could be told), `given` what
+ * it was answered.
+ * @typedef {{ source: any, name: string, platform: string, registry?: string, given?: import("./signin.js").Given }} Origin
+ */
+/** What it was opened from, to open it once more: for another platform, as somebody else. @type {Origin | undefined} */
 let opened;
 /** @type {AbortController | undefined} */
 let underWay;
+const signIn = new SignIn();
 const files = new Files({ work, save, showLayer, changed: refresh });
 
 /**
@@ -35,10 +42,12 @@ const files = new Files({ work, save, showLayer, changed: refresh });
  * @template T
  * @param {string} what
  * @param {(options: { signal: AbortSignal, onProgress: (progress: any) => void, onEvent: (event: any) => void }) => Promise<T>} act
+ * @param {Origin} [origin] Of the image that it is done to.
  * @returns {Promise<T | undefined>} Nothing if it failed, which is told, or was stopped.
  */
-async function work(what, act) {
+async function work(what, act, origin = opened) {
   underWay?.abort();
+  signIn.close();
   const mine = (underWay = new AbortController());
   const { signal } = mine;
   showTrouble(undefined);
@@ -59,7 +68,10 @@ async function work(what, act) {
       },
     });
   } catch (error) {
-    if (mine === underWay && !signal.aborted) showTrouble(error);
+    if (mine === underWay && !signal.aborted) {
+      showTrouble(error, origin);
+      if (origin?.registry !== undefined && mayHelp(error)) signIn.failed(error, origin.registry, origin.given, () => reopen(origin));
+    }
     return undefined;
   } finally {
     if (mine === underWay) {
@@ -88,21 +100,26 @@ function showProgress(what, { phase, done = 0, total }) {
   byId("work").hidden = false;
 }
 
-/** @param {any} error */
-function showTrouble(error) {
+/** @param {any} error @param {Origin} [origin] */
+function showTrouble(error, origin) {
   const place = byId("trouble");
   place.replaceChildren();
   place.hidden = !error;
   if (!error) return;
-  const name = opened && typeof opened.source === "string" ? opened.source : undefined;
+  const name = origin && typeof origin.source === "string" ? origin.source : undefined;
   place.dataset.code = error.code ?? "unexpected";
   place.append(
     make("button", { class: "close quiet", type: "button", text: "✕", "aria-label": "Dismiss", onclick: () => showTrouble(undefined) }),
     make("h2", { text: error.code ? error.code.replaceAll("_", " ") : "unexpected" }),
     make("p", { text: error.message ?? String(error) }),
   );
-  // Core's hint names the command with IMAGE in it; here it is known which.
-  if (error.hint) place.append(make("p", { text: `hint: ${name ? error.hint.replaceAll("IMAGE", name) : error.hint}` }));
+  // Core's hint names the command with IMAGE in it; here it is known which. Of what was typed here the command knows nothing.
+  if (error.hint && !origin?.given) place.append(make("p", { text: `hint: ${name ? error.hint.replaceAll("IMAGE", name) : error.hint}` }));
+  const registry = origin?.registry;
+  if (registry !== undefined && mayHelp(error)) {
+    const text = origin?.given && error.code === "denied" ? "Sign in as another user…" : "Sign in…";
+    place.append(make("button", { class: "main", type: "button", text, onclick: () => signIn.show(registry, () => reopen(origin)) }));
+  }
   if (name && ["connection_failed", "unauthorized", "denied", "forbidden_target"].includes(error.code)) {
     const command = `wharfie save ${name} -o image.tar`;
     place.append(
@@ -131,13 +148,22 @@ function forget(which) {
 /** @param {any} source @param {string} name @param {string} [platform] */
 async function open(source, name, platform = byId("platform").value.trim()) {
   forget(() => true);
-  opened = { source, name };
+  /** @type {Origin} */
+  const origin = { source, name, platform };
+  const credentials = (/** @type {{ registry: string }} */ { registry }) => {
+    origin.registry = registry;
+    origin.given = signIn.credentials(registry);
+    return origin.given;
+  };
   worker ??= new ImageWorker();
   const own = worker;
-  const next = await work(`Opening ${name}`, (options) =>
-    own.open(source, { ...options, ...(platform ? { platform } : {}) }),
+  const next = await work(
+    `Opening ${name}`,
+    (options) => own.open(source, { ...options, credentials, ...(platform ? { platform } : {}) }),
+    origin,
   );
   if (!next) return;
+  opened = origin;
   image?.close().catch(() => {});
   image = next;
   byId("welcome").hidden = true;
@@ -162,13 +188,13 @@ async function refresh() {
   if (!image) return;
   const verified = await image.verified().catch(() => undefined);
   if (!verified) return;
-  showStructure(byId("structure"), image, verified, { platform: choosePlatform, layer: showLayer, document: () => show("raw") });
+  showStructure(byId("structure"), image, verified, { platform: (platform) => reopen(opened, platform), layer: showLayer, document: () => show("raw") });
   showLayers(byId("view-layers"), image, verified, { save, files: showFilesOf });
 }
 
-/** @param {string} platform */
-function choosePlatform(platform) {
-  if (opened) void open(opened.source, opened.name, platform);
+/** @param {Origin | undefined} origin @param {string} [platform] */
+function reopen(origin, platform = origin?.platform) {
+  if (origin) void open(origin.source, origin.name, platform);
 }
 
 /** @param {number} layer */
@@ -272,6 +298,8 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 }
 
 window.addEventListener("keydown", (event) => {
+  // A dialog has its own keys.
+  if (byId("signin").open) return;
   if (event.key === "Escape") {
     underWay?.abort();
     return;

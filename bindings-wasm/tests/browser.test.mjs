@@ -25,7 +25,7 @@ const extra = new Map([
   ["/page.html", Buffer.from(`<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>wharfie</title><input type="file" id="large"><script type="module" src="/page.mjs"></script>`)],
   ["/page.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/page.mjs"))],
   ["/tests/check.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/check.mjs"))],
-  ...["index", "corpus", "transcript", "archives", "registry", "stacks", "node", "browser", "large"].map((name) => [
+  ...["index", "corpus", "transcript", "archives", "registry", "debian", "stacks", "node", "browser", "large"].map((name) => [
     `/tests/cases/${name}.mjs`,
     readFileSync(join(testdata, `../bindings-wasm/tests/cases/${name}.mjs`)),
   ]),
@@ -47,7 +47,7 @@ let stand;
 before(async () => {
   stand = await world();
   for (const why of stand.skipped) console.log(`SKIPPED ${why}`);
-  extra.set("/host.json", json({ golden: stand.golden, registry: stand.registry }));
+  extra.set("/host.json", json({ golden: stand.golden, registry: stand.registry, locked: stand.locked }));
   server = await start({ extra, site });
   extra.set("/servers.json", json({ open: server.open, shut: server.shut }));
   browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-background-networking", "--enable-precise-memory-info"] });

@@ -27,7 +27,7 @@ const wharfie =
     : await import(pathToFileURL(join(packaged, entry.import.default ?? entry.import)).href);
 
 const server = await start();
-const { folder, golden, registry, skipped, close } = await world();
+const { folder, golden, registry, locked, skipped, close } = await world();
 for (const why of skipped) console.log(`SKIPPED ${why}`);
 after(() => {
   close();
@@ -40,6 +40,7 @@ const host = {
   server,
   golden,
   registry,
+  locked,
   testdata,
   made: made(),
   stacks: async () => {

@@ -147,7 +147,11 @@ pub(crate) fn in_node(skips: &Path) -> Result<Counted> {
 /// The package in Chromium, and the page that is made with it.
 pub(crate) fn in_browser(skips: &Path) -> Result<Counted> {
     install()?;
-    suite(&["tests/browser.test.mjs", "inspector/tests/inspector.test.mjs"], &command_line()?, skips)
+    suite(
+        &["tests/browser.test.mjs", "inspector/tests/inspector.test.mjs", "inspector/tests/signin.test.mjs"],
+        &command_line()?,
+        skips,
+    )
 }
 
 /// A folder in which the packages are installed, the native one too.

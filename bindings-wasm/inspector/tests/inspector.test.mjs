@@ -1,34 +1,18 @@
 /** What a user does with the page, in a real browser. */
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer as createSocket } from "node:net";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { ROOT, folder, idle, openPage, pick, saved, settled, trouble, wharfie } from "./page.mjs";
+import { startRegistry } from "../../tests/registry.mjs";
+import { ROOT, files, folder, idle, marks, openPage, pick, picture, saved, settled, trouble, wharfie } from "./page.mjs";
 
 const SAMPLE = join(ROOT, "testdata/sample/sample.oci.tar");
-const SHOTS = process.env.SCREENSHOTS;
 
-/** Keeps a picture of the page for people to look at, if they asked. */
-async function picture(page, name) {
-  if (!SHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
-}
-
-const marks = (page) => page.$$eval("#structure .mark", (all) => all.map((mark) => mark.textContent));
 const paths = (page) => page.$$eval("#tree .entry", (all) => all.map((entry) => entry.dataset.path));
-
-/** The files view, its tree read. */
-async function files(page) {
-  await page.click("#tab-files");
-  await page.waitForSelector("#tree .entry", { timeout: 60_000 });
-  await idle(page);
-}
 
 test("an archive is shown, verified only when it is, searched, previewed and taken away", async (t) => {
   const { page, close } = await openPage();
@@ -183,38 +167,12 @@ test("it is used by keys alone", async (t) => {
   assert.equal(await page.isVisible("#view-layers"), true);
 });
 
-async function freePort() {
-  const socket = createSocket();
-  await new Promise((resolve) => socket.listen(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  await new Promise((resolve) => socket.close(resolve));
-  return port;
-}
-
 /** Debian's registry, open to other origins or not, with the sample in it. */
 async function registry(t, origins) {
-  const here = folder(t);
-  const port = await freePort();
-  const headers = `
-  headers:
-    Access-Control-Allow-Origin: ['*']
-    Access-Control-Allow-Methods: ['HEAD', 'GET', 'OPTIONS']
-    Access-Control-Allow-Headers: ['Authorization', 'Accept', 'Range']
-    Access-Control-Expose-Headers: ['Docker-Content-Digest', 'WWW-Authenticate', 'Link', 'Content-Range']`;
-  writeFileSync(
-    join(here, "config.yml"),
-    `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${here}/data}}\nhttp:\n  addr: "127.0.0.1:${port}"${origins ? headers : ""}\n`,
-  );
-  const child = spawn("docker-registry", ["serve", join(here, "config.yml")], { stdio: "ignore" });
-  t.after(() => child.kill());
-  for (let tries = 0; ; tries++) {
-    const up = await fetch(`http://127.0.0.1:${port}/v2/`).then((answer) => answer.ok, () => false);
-    if (up) break;
-    if (tries > 100) throw new Error("docker-registry does not start");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  wharfie("copy", "--all", "sample:", `127.0.0.1:${port}/team/sample:v1`);
-  return `127.0.0.1:${port}/team/sample:v1`;
+  const { address, close } = await startRegistry({ origins });
+  t.after(close);
+  wharfie("copy", "--all", "sample:", `${address}/team/sample:v1`);
+  return `${address}/team/sample:v1`;
 }
 
 test("an image on a registry that allows it is pulled, and its root is the command's", async (t) => {
@@ -254,6 +212,19 @@ test("a name that is wrong is said so before anything is asked", async (t) => {
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => !document.getElementById("trouble").hidden);
   assert.equal((await trouble(page)).code, "invalid_reference");
+});
+
+test("what fails to open leaves what is shown as it is, its platforms too", async (t) => {
+  const { page, close } = await openPage();
+  t.after(close);
+  await pick(page, SAMPLE);
+  await page.fill("#name", "Upper/Case:1");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => !document.getElementById("trouble").hidden);
+  await page.selectOption("#structure select", "linux/arm64");
+  await page.waitForFunction(() => document.getElementById("subtitle").textContent.startsWith("linux/arm64"));
+  assert.equal(await page.textContent("#title"), "sample.oci.tar");
+  assert.equal(await trouble(page), undefined);
 });
 
 test("what is under way is stopped by Escape, and nothing is saved by halves", async (t) => {

@@ -1,7 +1,7 @@
 /** The inspector in a real Chromium, served as any folder is. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,14 @@ export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 export function browserPath() {
   const known = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"];
   return known.find((path) => path && existsSync(path));
+}
+
+/** Keeps a picture of the page for people to look at, in the folder that `SCREENSHOTS` names. */
+export async function picture(page, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
 }
 
 /** A browser with the page open. What the page's console says of errors fails the test at `close`. */
@@ -84,4 +92,13 @@ export function trouble(page) {
 export async function saved(page, click) {
   const [download] = await Promise.all([page.waitForEvent("download", { timeout: 120_000 }), click()]);
   return { name: download.suggestedFilename(), path: await download.path() };
+}
+
+export const marks = (page) => page.$$eval("#structure .mark", (all) => all.map((mark) => mark.textContent));
+
+/** The files view, its tree read. */
+export async function files(page) {
+  await page.click("#tab-files");
+  await page.waitForSelector("#tree .entry", { timeout: 60_000 });
+  await idle(page);
 }

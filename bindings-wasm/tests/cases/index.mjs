@@ -1,6 +1,7 @@
 import "./corpus.mjs";
 import "./archives.mjs";
 import "./registry.mjs";
+import "./debian.mjs";
 import "./stacks.mjs";
 import "./stored.mjs";
 import "./node.mjs";

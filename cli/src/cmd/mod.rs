@@ -48,6 +48,7 @@ pub fn main() -> ExitCode {
 /// Runs the command line with these arguments, the program's name first, for a process of another language. Answers its exit
 /// status; Ctrl-C is the command's from then on.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    wait_for_streams();
     // clap says itself what help, versions and usage errors come to: 0 and 2.
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -61,6 +62,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Where the process is not Rust's, nobody else does.
     let _ = std::io::stdout().flush();
     status
+}
+
+/// Has the standard streams block. Node makes pipes non-blocking as soon as anything looks at them, and what is read slowly
+/// would then be cut short.
+fn wait_for_streams() {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        use std::os::fd::AsFd as _;
+        let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        for stream in [input.as_fd(), output.as_fd(), errors.as_fd()] {
+            // A stream that is closed has no flags.
+            if let Ok(flags) = fcntl_getfl(stream)
+                && flags.contains(OFlags::NONBLOCK)
+            {
+                let _ = fcntl_setfl(stream, flags - OFlags::NONBLOCK);
+            }
+        }
+    }
 }
 
 fn status(command: &Command, console: &Console) -> u8 {
