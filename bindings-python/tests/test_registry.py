@@ -109,12 +109,11 @@ def test_what_is_not_there(registry: str) -> None:
 def said_of(file: wharfie.File) -> tuple[object, ...]:
     """What is known of an entry."""
     mtime = datetime.fromtimestamp(file.mtime_ns // 1_000_000_000, UTC)
-    size = 0 if file.is_symlink else file.size
-    return (file.path, file.type, file.mode, file.uid, file.gid, size, mtime, file.layer, file.target, file.device)
+    return (file.path, file.type, file.mode, file.uid, file.gid, file.size, mtime, file.layer, file.target, file.device)
 
 
 def said_by_the_command(one: dict[str, Any]) -> tuple[object, ...]:
-    """The same of an entry that `ls --json` lists; a symlink has no size there."""
+    """The same of an entry that `ls --json` lists."""
     mtime = datetime.fromisoformat(one["mtime"]).replace(microsecond=0)
     device = one.get("device")
     return (

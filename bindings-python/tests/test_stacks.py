@@ -109,7 +109,7 @@ def wanted(case: dict[str, Any]) -> dict[bytes, tuple[Any, ...]]:
         kind = KINDS[one.get("type")]
         mode = one.get("mode", stacks.KINDS[one.get("type")])
         seconds = one.get("mtime", 0 if one.get("implied") else 1000)
-        size = len(stacks.content(one)) if kind == "file" else len(stacks.link(one)) if kind == "symlink" else 0
+        size = len(stacks.content(one)) if kind == "file" else 0
         target = stacks.link(one) if kind == "symlink" else None
         device = (one.get("major", 0), one.get("minor", 0)) if kind in ("char", "block") else None
         found[b"/" + stacks.raw(entry["path"])] = (

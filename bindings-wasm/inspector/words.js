@@ -92,7 +92,7 @@ export function step(command) {
 
 /** `rwxr-xr-x` and the kind in front of it. @param {string} type @param {number} mode */
 export function permissions(type, mode) {
-  const kinds = /** @type {Record<string, string>} */ ({ directory: "d", symlink: "l", character: "c", char: "c", block: "b", fifo: "p" });
+  const kinds = /** @type {Record<string, string>} */ ({ directory: "d", symlink: "l", char: "c", block: "b", fifo: "p" });
   const bit = (/** @type {number} */ shift, /** @type {string} */ letter) => ((mode >> shift) & 1 ? letter : "-");
   const special = (/** @type {number} */ exec, /** @type {number} */ flag, /** @type {string} */ letter) => {
     const has = (mode >> flag) & 1;

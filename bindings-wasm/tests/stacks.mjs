@@ -194,7 +194,7 @@ function shown(entry, byPath) {
     uid: one.uid ?? 0,
     gid: one.gid ?? 0,
     seconds: one.mtime ?? (one.implied ? 0 : 1000),
-    size: kind === undefined ? content(one).length : kind === "symlink" ? target(one).length : 0,
+    size: kind === undefined ? content(one).length : 0,
     link: kind === "symlink" ? target(one).toString("hex") : "",
     device: isDevice ? `${one.major ?? 0}:${one.minor ?? 0}` : "",
     xattrs: Object.keys(one.xattrs ?? {}).length > 0,

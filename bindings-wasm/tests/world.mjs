@@ -28,11 +28,8 @@ async function sha256(path) {
 
 /** What `ls --json` says of an entry, in the words of `cases/debian.mjs`. */
 function entry(line) {
-  const { path, type, mode, uid, gid, mtime, layer, link, device, ...said } = JSON.parse(line);
-  const kind = type === "char" ? "character" : type;
-  // Only here a symlink is as long as what it says, as `lstat` has it.
-  const size = link === undefined ? said.size : Buffer.byteLength(link);
-  return [`/${path}`, kind, mode, uid, gid, size, Date.parse(mtime), layer, link, device?.major, device?.minor].join(" ");
+  const { path, type, mode, uid, gid, mtime, layer, link, device, size } = JSON.parse(line);
+  return [`/${path}`, type, mode, uid, gid, size, Date.parse(mtime), layer, link, device?.major, device?.minor].join(" ");
 }
 
 export async function world() {

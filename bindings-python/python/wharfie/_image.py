@@ -202,7 +202,7 @@ class Entry(Generic[I]):
 
     @property
     def size(self) -> int:
-        """Bytes of content; of a symlink, of its text; 0 for what has none."""
+        """Bytes of content; 0 for what has none."""
         row = self._fields()
         return 0 if row[4] in (3, 4) else row[11]
 

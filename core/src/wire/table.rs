@@ -39,7 +39,7 @@ const LOOKED_AT: usize = 65_536;
 /// | 24 | `u32` gid |
 /// | 28 | `u32` nanoseconds of the mtime |
 /// | 32 | `i64` seconds of the mtime |
-/// | 40 | `u64` size in bytes; of a device its numbers, `major << 32 \| minor` |
+/// | 40 | `u64` bytes of content, 0 for what has none; of a device its numbers, `major << 32 \| minor` |
 /// | 48 | `u32` where its path begins in the text, `u32` its length; without a slash at the front, bytes as they are (L1) |
 /// | 56 | `u32` where a symlink's text begins in the text, `u32` its length |
 pub fn table(tree: &Tree, from: u32, most: usize, pattern: Option<&Pattern>) -> Vec<u8> {
@@ -75,7 +75,7 @@ fn row(node: Node<'_>, path: &[u8], rows: &mut Vec<u8>, text: &mut Vec<u8>) {
     let (kind, size) = match node.kind() {
         Kind::File | Kind::HardLink => (0, node.size()),
         Kind::Directory => (1, 0),
-        Kind::Symlink => (2, node.link().len() as u64),
+        Kind::Symlink => (2, 0),
         Kind::CharDevice { major, minor } => (3, u64::from(major) << 32 | u64::from(minor)),
         Kind::BlockDevice { major, minor } => (4, u64::from(major) << 32 | u64::from(minor)),
         Kind::Fifo => (5, 0),
