@@ -77,7 +77,7 @@ export async function find(
           opening.supply(await read(member(step.member), step.offset, step.len));
           break;
         case "hash":
-          await hash(opening, step, (offset, length) => read(member(step.member), offset, length), work);
+          await hash(backend, opening, step, (offset, length) => read(member(step.member), offset, length), work);
           break;
         case "unpack": {
           // A file may be made of itself, compressed again and again.
@@ -130,6 +130,7 @@ export function part(source: ByteSource, offset: number, length: number): ByteSo
 }
 
 async function hash(
+  backend: Backend,
   opening: Opening,
   step: { offset: number; len: number },
   read: (offset: number, length: number) => Promise<Uint8Array>,
@@ -142,7 +143,11 @@ async function hash(
     const bytes = await read(step.offset + done, Math.min(PIECE, step.len - done));
     // A file that became shorter: core says what that is.
     if (bytes.length === 0) break;
-    opening.hash(bytes);
+    for (let taken = 0; taken < bytes.length; ) {
+      await others();
+      check(backend, work.signal);
+      taken += opening.hash(bytes.subarray(taken));
+    }
     done += bytes.length;
     tell("check", done, step.len);
   }

@@ -56,7 +56,8 @@ export interface Opening {
   member(name: string, length: number): void;
   step(): string;
   supply(bytes: Uint8Array): void;
-  hash(bytes: Uint8Array): void;
+  /** Answers how many it took. */
+  hash(bytes: Uint8Array): number;
   choose(name: string | undefined, options: string): void;
   document(digest: string): Uint8Array | undefined;
   blob(digest: string): string | undefined;

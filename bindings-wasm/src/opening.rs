@@ -35,7 +35,7 @@ impl Opening {
         self.0.supply(bytes).map_err(thrown)
     }
 
-    pub fn hash(&mut self, bytes: &[u8]) -> Outcome {
+    pub fn hash(&mut self, bytes: &[u8]) -> Outcome<usize> {
         self.0.hash(bytes).map_err(thrown)
     }
 

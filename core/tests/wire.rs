@@ -304,7 +304,12 @@ fn open(mut raw: Vec<u8>, name: Option<&str>, platform: &str) -> (Opening, Vec<u
             };
             match step["need"].as_str() {
                 Some("bytes") => opening.supply(&raw[range()]).unwrap(),
-                Some("hash") => raw[range()].chunks(1000).for_each(|piece| opening.hash(piece).unwrap()),
+                Some("hash") => {
+                    let mut rest = &raw[range()];
+                    while !rest.is_empty() {
+                        rest = &rest[opening.hash(&rest[..rest.len().min(1000)]).unwrap()..];
+                    }
+                }
                 Some("unpack") => break true,
                 Some("choice") => {
                     assert!(!step["entries"].as_array().unwrap().is_empty());

@@ -18,6 +18,7 @@ use crate::digest::{Algorithm, Digest, Hasher, SoftHashes};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::image::Descriptor;
 use crate::limits::Limits;
+use crate::stack::WORK;
 
 /// Bytes asked for at once where headers are.
 const HEADERS: u64 = 4 << 10;
@@ -30,7 +31,7 @@ const PIECE: usize = 256 << 10;
 /// until it is done:
 ///
 /// - `{"need":"bytes","member":…,"offset":…,"len":…}`: these bytes, for [`Opening::supply`]. `member` is absent for an archive.
-/// - `{"need":"hash",…,"decoded":…}`: these bytes go to [`Opening::hash`], piece by piece.
+/// - `{"need":"hash",…,"decoded":…}`: these bytes go to [`Opening::hash`], piece by piece, from the first that it has not taken.
 /// - `{"need":"unpack","format":"gzip"}`: the file is compressed as a whole; a new opening takes it decoded.
 /// - `{"need":"choice","entries":[…]}`: [`Opening::choose`] says which image.
 /// - `{"done":…}`: that is the image, in the shape of a pull's outcome; [`Opening::document`] and [`Opening::blob`] have the rest.
@@ -309,11 +310,12 @@ impl Opening {
         Ok(())
     }
 
-    /// The next of the bytes that are to be hashed.
+    /// The next of the bytes that are to be hashed. Answers how many it took: no call decodes more than about a megabyte,
+    /// however much they are packed, and the rest is to come again.
     ///
     /// # Errors
     /// What decoding comes to, with the member; `internal` if none are.
-    pub fn hash(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn hash(&mut self, bytes: &[u8]) -> Result<usize> {
         let Phase::Hashing(_, hashing) = &mut self.phase else {
             return Err(internal("bytes that were not to be hashed"));
         };
@@ -386,24 +388,27 @@ impl Hashing {
         Place { entry: Some(self.span.member.clone().into_bytes()), ..Place::default() }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8]) -> Result<usize> {
         if bytes.len() as u64 > self.span.len - self.given {
             return Err(internal("more bytes than were to be hashed"));
         }
-        self.given += bytes.len() as u64;
         let place = self.place();
         let Some(decoder) = &mut self.decoder else {
             self.hasher.update(bytes);
-            return Ok(());
+            self.given += bytes.len() as u64;
+            return Ok(bytes.len());
         };
         let mut buffer = alloc::vec![0; PIECE];
-        let mut rest = bytes;
-        while !rest.is_empty() {
+        let (mut rest, mut decoded) = (bytes, 0);
+        while !rest.is_empty() && decoded < WORK {
             let step = decoder.process(rest, &mut buffer).map_err(|error| error.at(place.clone()))?;
             self.hasher.update(buffer.get(..step.written).unwrap_or_default());
             rest = rest.get(step.read..).unwrap_or_default();
+            decoded += step.written;
         }
-        Ok(())
+        let taken = bytes.len() - rest.len();
+        self.given += taken as u64;
+        Ok(taken)
     }
 
     fn finish(mut self) -> Result<Digest> {
