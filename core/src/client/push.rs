@@ -10,6 +10,7 @@ use super::conduct::at_url;
 use super::event::{Event, Outcome, Pushed};
 use super::exchange::{Exchange, Key, Owner};
 use super::machine::Client;
+use super::manage::Manage;
 use super::options::PushOptions;
 use super::request::RequestBody;
 use super::upload::{MOST_MOUNTS, Step, Upload};
@@ -79,6 +80,7 @@ impl Paper {
 
 #[derive(Debug)]
 pub(super) struct Push {
+    pub(super) manage: Manage,
     pub(super) to: Reference,
     pub(super) options: PushOptions,
     /// Where documents and blobs are fetched from; `None` where the host has them.
@@ -110,6 +112,7 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn new(
+        manage: Manage,
         to: &Reference,
         from: Option<&Reference>,
         top: &Descriptor,
@@ -122,6 +125,7 @@ impl Push {
             }
         }
         Push {
+            manage,
             to: to.clone(),
             from: from.cloned(),
             endpoints: VecDeque::new(),
@@ -175,7 +179,7 @@ impl Push {
 impl Client {
     pub(super) fn push_of(&mut self, job: JobId) -> Option<&mut Push> {
         match self.jobs.get_mut(&job).map(|job| &mut job.work) {
-            Some(super::machine::Work::Push(push)) => Some(push),
+            Some(super::machine::Work::Push(_, push)) => Some(push),
             _ => None,
         }
     }
@@ -317,7 +321,7 @@ impl Client {
     ) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
-        let owner = Owner::Push(job, errand);
+        let owner = Owner::Push(push.manage, job, errand);
         let mut exchange = Exchange::manifest(owner, &registry, &repository, name, MediaType::MANIFESTS);
         exchange.method = method;
         exchange.rank = (job.0, 0);
@@ -603,7 +607,7 @@ impl Client {
             .jobs
             .iter()
             .filter_map(|(id, job)| match &job.work {
-                super::machine::Work::Push(push) => {
+                super::machine::Work::Push(_, push) => {
                     let upload = push.uploads.iter().find(|upload| upload.blob == blob)?;
                     Some((*id, upload.descriptor.digest))
                 }
