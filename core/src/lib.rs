@@ -31,6 +31,7 @@ pub mod image;
 pub mod import;
 mod json_text;
 pub mod limits;
+mod map;
 pub mod media_type;
 pub mod merge;
 pub mod name;

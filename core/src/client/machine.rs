@@ -1,7 +1,7 @@
 //! The root machine.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -24,6 +24,7 @@ use super::{
 use crate::digest::{Digest, HashState, Hasher};
 use crate::error::{Error, ErrorKind, Misuse};
 use crate::http::{Head, Scope, Secret};
+use crate::map::{Map, Set};
 use crate::reference::Reference;
 use crate::time::Millis;
 
@@ -40,17 +41,17 @@ pub struct Client {
     pub(super) jitter: Jitter,
     pub(super) hosts: Hosts,
     pub(super) auth: Auth,
-    pub(super) exchanges: BTreeMap<Key, Exchange>,
+    pub(super) exchanges: Map<Key, Exchange>,
     /// The exchanges that want to start.
     pub(super) queue: Queue,
     /// Those that want to later.
-    pub(super) paused: BTreeSet<(Millis, Key)>,
+    pub(super) paused: Set<(Millis, Key)>,
     /// What is on the wire.
-    pub(super) rounds: BTreeMap<ExchangeId, Key>,
-    pub(super) blobs: BTreeMap<BlobId, Blob>,
+    pub(super) rounds: Map<ExchangeId, Key>,
+    pub(super) blobs: Map<BlobId, Blob>,
     /// Blobs by [`Blob::name`].
-    pub(super) names: BTreeMap<(Digest, bool, bool), BlobId>,
-    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) names: Map<(Digest, bool, bool), BlobId>,
+    pub(super) jobs: Map<JobId, Job>,
     /// Content that came within a descriptor, to be taken in its turn.
     pub(super) embedded: VecDeque<(JobId, BlobId, Digest, Content, u64)>,
     pub(super) next_key: u64,
@@ -91,13 +92,13 @@ impl Client {
             jitter: Jitter::new(config.seed),
             hosts: Hosts::default(),
             auth: Auth::default(),
-            exchanges: BTreeMap::new(),
+            exchanges: Map::new(),
             queue: Queue::default(),
-            paused: BTreeSet::new(),
-            rounds: BTreeMap::new(),
-            blobs: BTreeMap::new(),
-            names: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            paused: Set::new(),
+            rounds: Map::new(),
+            blobs: Map::new(),
+            names: Map::new(),
+            jobs: Map::new(),
             embedded: VecDeque::new(),
             next_key: 0,
             next_exchange: 0,
@@ -491,7 +492,7 @@ impl Client {
             return;
         }
         let mut alone = Vec::new();
-        for (id, blob) in &mut self.blobs {
+        for (id, blob) in self.blobs.iter_mut() {
             blob.jobs.retain(|other| *other != job);
             if blob.jobs.is_empty() {
                 alone.push(*id);

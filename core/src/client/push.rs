@@ -1,7 +1,7 @@
 //! The push job: everything below a manifest or index to a registry, blobs before their manifests, manifests before
 //! their index, and names last (distribution-spec, "Push").
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Head, Method, Scope, Url};
 use crate::image::{Descriptor, Document, View};
+use crate::map::Map;
 use crate::media_type::MediaType;
 use crate::reference::Reference;
 use crate::registries::Endpoint;
@@ -89,11 +90,11 @@ pub(super) struct Push {
     endpoints: VecDeque<Endpoint>,
     top: Descriptor,
     pub(super) papers: Vec<Paper>,
-    paper_names: BTreeMap<Digest, usize>,
+    paper_names: Map<Digest, usize>,
     /// Documents that were asked for.
-    wants: BTreeMap<BlobId, usize>,
+    wants: Map<BlobId, usize>,
     pub(super) uploads: Vec<Upload>,
-    upload_names: BTreeMap<Digest, usize>,
+    upload_names: Map<Digest, usize>,
     /// Which documents wait for an upload.
     upload_parents: Vec<Vec<usize>>,
     /// What the top is still to be called.
@@ -132,10 +133,10 @@ impl Push {
             top: top.clone(),
             options,
             papers: Vec::new(),
-            paper_names: BTreeMap::new(),
-            wants: BTreeMap::new(),
+            paper_names: Map::new(),
+            wants: Map::new(),
             uploads: Vec::new(),
-            upload_names: BTreeMap::new(),
+            upload_names: Map::new(),
             upload_parents: Vec::new(),
             names,
             tags: Vec::new(),
