@@ -24,6 +24,7 @@ pub mod archive;
 pub mod client;
 pub mod codec;
 pub mod copy;
+mod crc;
 pub mod digest;
 pub mod error;
 pub mod http;
