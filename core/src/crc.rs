@@ -14,7 +14,7 @@ mod tests {
 
     #[test]
     fn both_come_to_the_same() {
-        let bytes: alloc::vec::Vec<u8> = (0..1000_u32).map(|n| (n * n >> 3) as u8).collect();
+        let bytes: alloc::vec::Vec<u8> = (0..1000_u32).map(|n| ((n * n) >> 3) as u8).collect();
         for len in (0..70).chain([999, 1000]) {
             assert_eq!(small::hash(&bytes[..len]), crc32fast::hash(&bytes[..len]), "{len}");
             let mut hasher = small::Hasher::new();

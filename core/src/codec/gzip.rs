@@ -204,9 +204,9 @@ impl<I: Inflate> GzipDecoder<I> {
                 }
             }
             Part::Between if byte == 0x1f => {
-                self.header_crc.reset();
+                self.header_crc = crate::crc::Hasher::new();
                 self.header_crc.update(&[byte]);
-                self.crc.reset();
+                self.crc = crate::crc::Hasher::new();
                 self.len = 0;
                 self.whole = true;
                 self.inflate.reset();

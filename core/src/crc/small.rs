@@ -70,10 +70,6 @@ impl Hasher {
         self.0 = update(self.0, bytes);
     }
 
-    pub(crate) fn reset(&mut self) {
-        self.0 = 0;
-    }
-
     pub(crate) fn finalize(self) -> u32 {
         self.0
     }

@@ -158,7 +158,7 @@ impl Schema1 {
         map.entry("os").or_insert_with(|| "linux".into());
         map.insert("history".to_owned(), Value::Array(self.entries.iter().map(history_json).collect()));
         let diff_ids = diff_ids.iter().map(|digest| Value::String(digest.to_string())).collect();
-        let mut rootfs = serde_json::Map::new();
+        let mut rootfs = Map::new();
         rootfs.insert("type".to_owned(), "layers".into());
         rootfs.insert("diff_ids".to_owned(), Value::Array(diff_ids));
         map.insert("rootfs".to_owned(), Value::Object(rootfs));
