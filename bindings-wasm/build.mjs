@@ -4,6 +4,7 @@
 
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -21,10 +22,19 @@ function run(program, words, options = {}) {
   execFileSync(program, words, { cwd: root, stdio: "inherit", ...options });
 }
 
+/** Panics say where they are: not by the paths of whoever builds, which are long, and nobody's business. */
+function flags() {
+  const crates = process.env.CARGO_HOME ?? join(homedir(), ".cargo");
+  const sysroot = execFileSync(process.env.RUSTC ?? "rustc", ["--print", "sysroot"], { cwd: root, encoding: "utf8" }).trim();
+  const library = join(sysroot, "lib", "rustlib", "src", "rust");
+  const renamed = [crates, library].map((path) => `--remap-path-prefix=${path}=`);
+  return ["-C", "target-feature=+simd128", ...renamed];
+}
+
 function module() {
   if (process.env.WHARFIE_WASM) return process.env.WHARFIE_WASM;
   run(cargo, ["build", "-p", "wharfie-wasm", "--target", "wasm32-unknown-unknown", "--profile", "wasm"], {
-    env: { ...process.env, CARGO_TARGET_DIR: target, RUSTFLAGS: "-C target-feature=+simd128" },
+    env: { ...process.env, CARGO_TARGET_DIR: target, CARGO_ENCODED_RUSTFLAGS: flags().join("\x1f") },
   });
   return join(target, "wasm32-unknown-unknown/wasm/wharfie_wasm.wasm");
 }
@@ -70,10 +80,11 @@ writeFileSync(join(here, "driver", "glue.js"), factory(readFileSync(join(made, "
 const wasm = join(dist, "wharfie.wasm");
 if (process.argv.includes("--debug")) cpSync(join(made, "wharfie_bg.wasm"), wasm);
 else {
-  const level = process.env.WHARFIE_WASM_OPT ?? "-Os";
+  // Functions that are called once are worth a place of their own to gzip: inlined they are far from what they resemble.
+  const levels = process.env.WHARFIE_WASM_OPT?.split(" ") ?? ["-Os", "--converge", "--one-caller-inline-max-function-size", "10"];
   const features = ["--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int"];
   const more = ["--enable-sign-ext", "--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"];
-  run(bin("wasm-opt"), [level, ...features, ...more, join(made, "wharfie_bg.wasm"), "-o", wasm]);
+  run(bin("wasm-opt"), [...levels, ...features, ...more, join(made, "wharfie_bg.wasm"), "-o", wasm]);
 }
 
 // Names stay: classes of errors are known by them.

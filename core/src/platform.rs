@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
+use crate::map::Set;
 
 /// What an image runs on, or what is wanted of it.
 ///
@@ -107,16 +108,13 @@ impl Platform {
         let os = self.os.to_ascii_lowercase();
         let (architecture, variant) =
             normalize_architecture(&self.architecture, self.variant.as_deref().unwrap_or_default());
-        let mut os_features: Vec<String> =
-            self.os_features.iter().filter(|f| !f.is_empty()).cloned().collect();
-        os_features.sort();
-        os_features.dedup();
+        let os_features: Set<String> = self.os_features.iter().filter(|f| !f.is_empty()).cloned().collect();
         Platform {
             os: if os == "macos" { "darwin".to_string() } else { os },
             architecture,
             variant: Some(variant).filter(|v| !v.is_empty()),
             os_version: self.os_version.clone().filter(|v| !v.is_empty()),
-            os_features,
+            os_features: os_features.iter().cloned().collect(),
         }
     }
 

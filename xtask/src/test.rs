@@ -317,8 +317,11 @@ fn fmt(_: &mut Run) -> Outcome {
 fn clippy(_: &mut Run) -> Outcome {
     // What the bindings' macros leave away for tests would count as unused there.
     let bindings = ["clippy", "-p", "wharfie-python", "-p", "wharfie-node", "-p", "wharfie-wasm"];
+    // As wharfie-wasm has it: with its default features on for anybody, it has them for all.
+    let bare = ["clippy", "-p", "wharfie-core", "--no-default-features"];
     all([
         check(&mut cargo(&["clippy", "--all-targets", "--", "-D", "warnings"])),
+        check(cargo(&bare).args(["--", "-D", "warnings"])),
         check(cargo(&bindings).args(["--", "-D", "warnings"])),
     ])
 }

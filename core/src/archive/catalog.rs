@@ -1,12 +1,12 @@
 //! Which members an archive or a directory has, and where their bytes are.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::limits::Limits;
+use crate::map::Map;
 use crate::name::Name;
 use crate::tar::{Event, Kind, Parser, path};
 
@@ -41,7 +41,7 @@ enum Member {
 /// directories, of equal links, and of blobs that are named by their digest and have one size, it is harmless.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    members: BTreeMap<String, Member>,
+    members: Map<String, Member>,
 }
 
 impl Catalog {
@@ -161,7 +161,7 @@ impl Catalog {
     /// Those of them that are below a folder (`blobs/sha256/`).
     pub fn below<'c>(&'c self, folder: &'c str) -> impl Iterator<Item = &'c str> {
         self.members
-            .range(folder.to_string()..)
+            .from(folder)
             .map(|(name, _)| name.as_str())
             .take_while(move |name| name.starts_with(folder))
     }

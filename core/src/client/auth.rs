@@ -4,7 +4,6 @@
 //! (credential files are keyed so), tokens by what they are good for; whoever needs a token that is on its way waits for
 //! it, so that one request serves all.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,6 +12,7 @@ use super::CredentialsId;
 use super::exchange::{Sent, TokenId};
 use crate::error::Error;
 use crate::http::{Scope, Secret, Url, basic_auth, bearer_auth};
+use crate::map::Map;
 use crate::time::Millis;
 
 /// What a host found for a registry.
@@ -108,16 +108,16 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 struct Registry {
     way: Option<Way>,
-    accounts: BTreeMap<String, Standing>,
+    accounts: Map<String, Standing>,
     tokens: Vec<Token>,
 }
 
 /// Every registry's way, accounts and tokens.
 #[derive(Debug, Default)]
 pub(super) struct Auth {
-    registries: BTreeMap<String, Registry>,
-    pub(super) pending: BTreeMap<TokenId, Pending>,
-    questions: BTreeMap<CredentialsId, (String, String)>,
+    registries: Map<String, Registry>,
+    pub(super) pending: Map<TokenId, Pending>,
+    questions: Map<CredentialsId, (String, String)>,
     serial: u64,
 }
 

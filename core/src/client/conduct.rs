@@ -88,7 +88,7 @@ impl Client {
     /// Whether this status of an upload says that its bytes are elsewhere than we think; then that has been seen to.
     fn is_disordered(&mut self, key: Key, status: u16) -> bool {
         match self.exchanges.get(&key).map(|exchange| exchange.owner) {
-            Some(Owner::Push(job, Errand::Upload(at))) => self.upload_disordered(job, at, key, status),
+            Some(Owner::Push(_, job, Errand::Upload(at))) => self.upload_disordered(job, at, key, status),
             _ => false,
         }
     }
@@ -204,13 +204,13 @@ impl Client {
         });
         let kind = match (owner, kind) {
             // distribution-spec, "Deleting tags": who does not do it answers 400 or 405.
-            (Owner::Delete(_), ErrorKind::RequestRefused { host, status: 400, detail }) => {
+            (Owner::Delete(_, _), ErrorKind::RequestRefused { host, status: 400, detail }) => {
                 ErrorKind::UnsupportedOperation { host, what: exchange.what.clone(), detail }
             }
             (_, kind) => kind,
         };
         self.park(key);
-        if let Owner::Push(job, errand) = owner {
+        if let Owner::Push(_, job, errand) = owner {
             match errand {
                 Errand::Upload(at) if self.upload_is_looked_for(job, at) => {
                     return self.not_there(job, at, key);
@@ -222,7 +222,7 @@ impl Client {
                 _ => {}
             }
         }
-        if let Owner::Referrers(job) = owner
+        if let Owner::Referrers(_, job) = owner
             && matches!(
                 kind,
                 ErrorKind::NotFound { .. }
@@ -249,18 +249,18 @@ impl Client {
         let (cap, limit) = match owner {
             Owner::Token(_) => (limits.token_bytes, "token_bytes"),
             Owner::List(_) => (limits.list_page_bytes, "list_page_bytes"),
-            Owner::Top(_) | Owner::Referrers(_) | Owner::Push(_, Errand::ReadTag(_)) => {
+            Owner::Top(_) | Owner::Referrers(_, _) | Owner::Push(_, _, Errand::ReadTag(_)) => {
                 (limits.document_bytes, "document_bytes")
             }
-            Owner::Push(job, Errand::Upload(at)) => {
+            Owner::Push(_, job, Errand::Upload(at)) => {
                 self.upload_answered(job, at, key, url, head);
                 return BodyPlan::Discard;
             }
-            Owner::Push(job, errand) => {
+            Owner::Push(_, job, errand) => {
                 self.paper_answered(job, errand, key, url, head);
                 return BodyPlan::Discard;
             }
-            Owner::Delete(job) => {
+            Owner::Delete(_, job) => {
                 self.deleted(job, key);
                 return BodyPlan::Discard;
             }
@@ -270,7 +270,7 @@ impl Client {
                 }
                 _ => return self.payload_head(key, url, head),
             },
-            Owner::Check(job) => {
+            Owner::Check(_, job) => {
                 let with_credentials = exchange.with_credentials;
                 self.drop_silently(key);
                 self.checked(job, with_credentials);
@@ -306,7 +306,7 @@ impl Client {
             return BodyPlan::Discard;
         }
         let next = match owner {
-            Owner::List(_) | Owner::Referrers(_) => match link::next(&head.headers, url) {
+            Owner::List(_) | Owner::Referrers(_, _) => match link::next(&head.headers, url) {
                 Ok(next) => next,
                 Err(error) => {
                     self.park(key);
@@ -415,11 +415,11 @@ impl Client {
                     Owner::List(job) => self.page_arrived(job, key, &bytes, about, &url),
                     Owner::Top(job) => self.top_arrived(job, key, &bytes, &about, &url),
                     Owner::Blob(blob) => self.document_arrived(blob, key, &bytes, &about, &url),
-                    Owner::Referrers(job) => self.referrers_page(job, key, &bytes, &about, &url),
-                    Owner::Push(job, Errand::ReadTag(at)) => {
+                    Owner::Referrers(_, job) => self.referrers_page(job, key, &bytes, &about, &url),
+                    Owner::Push(_, job, Errand::ReadTag(at)) => {
                         self.referrers_arrived(job, at, key, &bytes, &about, &url);
                     }
-                    Owner::Check(_) | Owner::Push(..) | Owner::Delete(_) => {}
+                    Owner::Check(_, _) | Owner::Push(..) | Owner::Delete(_, _) => {}
                 }
                 Ok(())
             }
@@ -570,7 +570,7 @@ impl Client {
             Ok(url) => host(&url),
             Err(_) => String::new(),
         };
-        if let Some(Owner::Push(job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner) {
+        if let Some(Owner::Push(_, job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner) {
             self.upload_retried(job, at, key);
         }
         self.event(Event::Retrying { blob, host, attempt, delay, reason: error });
@@ -581,19 +581,19 @@ impl Client {
     /// The end of an exchange: its owner decides what that means.
     pub(super) fn exchange_failed(&mut self, key: Key, error: Error) {
         self.park(key);
-        if let Some(Owner::Push(job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner)
+        if let Some(Owner::Push(_, job, Errand::Upload(at))) = self.exchanges.get(&key).map(|it| it.owner)
             && self.upload_refused(job, at, key, &error)
         {
             return;
         }
         let Some(exchange) = self.exchanges.remove(&key) else { return };
         match exchange.owner {
-            Owner::Push(job, errand) => self.errand_failed(job, errand, error),
-            Owner::Delete(job) | Owner::Referrers(job) => self.fail(job, error),
+            Owner::Push(_, job, errand) => self.errand_failed(job, errand, error),
+            Owner::Delete(_, job) | Owner::Referrers(_, job) => self.fail(job, error),
             Owner::Token(id) => self.token_failed(id, &error),
             Owner::Blob(blob) => self.source_failed(blob, error),
             Owner::Top(job) => self.top_failed(job, error),
-            Owner::List(job) | Owner::Check(job) => self.fail(job, error),
+            Owner::List(job) | Owner::Check(_, job) => self.fail(job, error),
         }
     }
 
@@ -643,10 +643,10 @@ impl Client {
         match owner {
             Owner::Top(job)
             | Owner::List(job)
-            | Owner::Check(job)
-            | Owner::Push(job, _)
-            | Owner::Delete(job)
-            | Owner::Referrers(job) => [job].to_vec(),
+            | Owner::Check(_, job)
+            | Owner::Push(_, job, _)
+            | Owner::Delete(_, job)
+            | Owner::Referrers(_, job) => [job].to_vec(),
             Owner::Blob(blob) => self.blobs.get(&blob).map_or_else(Vec::new, |blob| blob.jobs.clone()),
             Owner::Token(_) => Vec::new(),
         }

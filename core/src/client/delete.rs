@@ -8,12 +8,13 @@ use super::event::Outcome;
 use super::exchange::{Exchange, Key, Owner, Target};
 use super::hosts::Class;
 use super::machine::Client;
+use super::manage::Manage;
 use crate::http::{Method, Scope};
 use crate::reference::Reference;
 
 impl Client {
     /// Asks for the deletion of what the reference names: a tag, or by its digest a manifest (or a blob).
-    pub(super) fn ask_deletion(&mut self, job: JobId, reference: &Reference, blob: bool) {
+    pub(super) fn ask_deletion(&mut self, manage: Manage, job: JobId, reference: &Reference, blob: bool) {
         let repository = reference.repository();
         let (kind, what) = if blob { ("blobs", "blob") } else { ("manifests", "manifest") };
         let name = match reference.digest() {
@@ -21,7 +22,8 @@ impl Client {
             None => reference.target(),
         };
         let target = Target::Registry(format!("/v2/{repository}/{kind}/{name}"));
-        let mut exchange = Exchange::new(Owner::Delete(job), reference.host(), target, Class::Document);
+        let mut exchange =
+            Exchange::new(Owner::Delete(manage, job), reference.host(), target, Class::Document);
         exchange.method = Method::Delete;
         exchange.rank = (job.0, 0);
         exchange.what = format!("{what} `{name}` of `{repository}`");

@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::hosts::Class;
+use super::manage::Manage;
 use super::push::Errand;
 use super::queue::Lane;
 use super::request::RequestBody;
@@ -34,13 +35,13 @@ pub(super) enum Owner {
     /// What a reference names.
     Top(JobId),
     List(JobId),
-    Check(JobId),
+    Check(Manage, JobId),
     /// A part of a push.
-    Push(JobId, Errand),
+    Push(Manage, JobId, Errand),
     /// Something that is to be deleted.
-    Delete(JobId),
+    Delete(Manage, JobId),
     /// Who refers to something.
-    Referrers(JobId),
+    Referrers(Manage, JobId),
 }
 
 /// Where the request goes first.

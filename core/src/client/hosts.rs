@@ -1,7 +1,6 @@
 //! The hosts that are spoken to: which scheme a registry takes, how many rounds each host has under way, and until when
 //! one that asked for patience is left alone.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
@@ -9,6 +8,7 @@ use core::time::Duration;
 use super::{Config, RegistrySettings, Tls, Transport};
 use crate::error::Result;
 use crate::http::{HostKind, Origin, Scheme, Url};
+use crate::map::{Map, Set};
 use crate::reference::Reference;
 use crate::registries;
 use crate::time::Millis;
@@ -118,16 +118,16 @@ struct Health {
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     /// By registry, and whether the user's rules call insecure what is asked for there.
-    endpoints: BTreeMap<(String, bool), Endpoint>,
-    health: BTreeMap<Origin, Health>,
+    endpoints: Map<(String, bool), Endpoint>,
+    health: Map<Origin, Health>,
     rounds: u32,
     blobs: u32,
     /// A place came free.
     is_news: bool,
     /// Registries that stand for others: what is set for the registry that the user named is not for them.
-    stand_ins: BTreeSet<String>,
+    stand_ins: Set<String>,
     /// Mirrors that nobody answers at.
-    dead: BTreeSet<String>,
+    dead: Set<String>,
 }
 
 impl Hosts {

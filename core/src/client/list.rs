@@ -10,6 +10,7 @@ use super::event::{Event, Listed, Outcome};
 use super::exchange::{About, Exchange, Key, Owner, Target};
 use super::hosts::Class;
 use super::machine::{Client, Work};
+use super::manage::Manage;
 use super::options::ListOptions;
 use crate::error::ErrorKind;
 use crate::http::{Scope, Url};
@@ -148,9 +149,9 @@ impl Client {
     }
 
     /// Asks the registry's root, which is open to all or to nobody who does not say who they are.
-    pub(super) fn ask_root(&mut self, job: JobId, registry: &str) {
+    pub(super) fn ask_root(&mut self, manage: Manage, job: JobId, registry: &str) {
         let target = Target::Registry("/v2/".to_string());
-        let mut exchange = Exchange::new(Owner::Check(job), registry, target, Class::Document);
+        let mut exchange = Exchange::new(Owner::Check(manage, job), registry, target, Class::Document);
         exchange.rank = (job.0, 0);
         exchange.what = format!("a registry at {registry}");
         self.launch(exchange);

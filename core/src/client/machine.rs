@@ -1,7 +1,7 @@
 //! The root machine.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -12,18 +12,19 @@ use super::event::{Event, Outcome, Warning};
 use super::exchange::{Exchange, Key, Owner, Phase};
 use super::hosts::Hosts;
 use super::list::{List, Subject};
+use super::manage::Manage;
 use super::pull::Pull;
 use super::push::Push;
 use super::queue::Queue;
 use super::referrers::Referrers;
 use super::{
     BlobId, BodyPlan, Config, CredentialsId, ExchangeId, Failure, Flow, JobId, ListOptions, Output, Progress,
-    PullOptions, PushOptions, ReferrersOptions, SinkFailure,
+    PullOptions, SinkFailure,
 };
 use crate::digest::{Digest, HashState, Hasher};
 use crate::error::{Error, ErrorKind, Misuse};
 use crate::http::{Head, Scope, Secret};
-use crate::image::Descriptor;
+use crate::map::{Map, Set};
 use crate::reference::Reference;
 use crate::time::Millis;
 
@@ -40,17 +41,17 @@ pub struct Client {
     pub(super) jitter: Jitter,
     pub(super) hosts: Hosts,
     pub(super) auth: Auth,
-    pub(super) exchanges: BTreeMap<Key, Exchange>,
+    pub(super) exchanges: Map<Key, Exchange>,
     /// The exchanges that want to start.
     pub(super) queue: Queue,
     /// Those that want to later.
-    pub(super) paused: BTreeSet<(Millis, Key)>,
+    pub(super) paused: Set<(Millis, Key)>,
     /// What is on the wire.
-    pub(super) rounds: BTreeMap<ExchangeId, Key>,
-    pub(super) blobs: BTreeMap<BlobId, Blob>,
+    pub(super) rounds: Map<ExchangeId, Key>,
+    pub(super) blobs: Map<BlobId, Blob>,
     /// Blobs by [`Blob::name`].
-    pub(super) names: BTreeMap<(Digest, bool, bool), BlobId>,
-    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) names: Map<(Digest, bool, bool), BlobId>,
+    pub(super) jobs: Map<JobId, Job>,
     /// Content that came within a descriptor, to be taken in its turn.
     pub(super) embedded: VecDeque<(JobId, BlobId, Digest, Content, u64)>,
     pub(super) next_key: u64,
@@ -76,8 +77,8 @@ pub(super) struct Job {
 pub(super) enum Work {
     Pull(Box<Pull>),
     List(List),
-    Push(Box<Push>),
-    Referrers(Box<Referrers>),
+    Push(Manage, Box<Push>),
+    Referrers(Manage, Box<Referrers>),
     Delete,
     Check,
 }
@@ -91,13 +92,13 @@ impl Client {
             jitter: Jitter::new(config.seed),
             hosts: Hosts::default(),
             auth: Auth::default(),
-            exchanges: BTreeMap::new(),
+            exchanges: Map::new(),
             queue: Queue::default(),
-            paused: BTreeSet::new(),
-            rounds: BTreeMap::new(),
-            blobs: BTreeMap::new(),
-            names: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            paused: Set::new(),
+            rounds: Map::new(),
+            blobs: Map::new(),
+            names: Map::new(),
+            jobs: Map::new(),
             embedded: VecDeque::new(),
             next_key: 0,
             next_exchange: 0,
@@ -131,70 +132,6 @@ impl Client {
         job
     }
 
-    /// Starts a push: what hangs below `top`, which the host has, and then `top` itself, under the reference's tag and those
-    /// of the options; without any under its digest alone. Documents are asked for by [`Event::Need`] (answered by
-    /// [`Client::supply`]), blobs are named by [`Event::Source`].
-    ///
-    /// The registry ends with the whole image, or with none of its tags moved.
-    pub fn push(&mut self, now: Millis, to: &Reference, top: &Descriptor, options: PushOptions) -> JobId {
-        self.start_push(now, to, None, top, options)
-    }
-
-    /// Starts a copy from one registry to another, or within one: a push of what another registry has. Documents and blobs
-    /// that the target lacks are asked for by [`Event::Need`] as a pull does; blobs of one registry are mounted. Whoever
-    /// answers `fetch` for a blob may hand on its bytes while they come.
-    pub fn copy(
-        &mut self,
-        now: Millis,
-        from: &Reference,
-        to: &Reference,
-        top: &Descriptor,
-        options: PushOptions,
-    ) -> JobId {
-        self.start_push(now, to, Some(from), top, options)
-    }
-
-    fn start_push(
-        &mut self,
-        now: Millis,
-        to: &Reference,
-        from: Option<&Reference>,
-        top: &Descriptor,
-        options: PushOptions,
-    ) -> JobId {
-        self.advance(now);
-        let push = Push::new(to, from, top, options);
-        let job = self.add_job(to.familiar(), Work::Push(Box::new(push)));
-        self.begin_push(job);
-        self.pump();
-        job
-    }
-
-    /// Starts to delete what the reference names: its digest if it has one, else its tag.
-    pub fn delete(&mut self, now: Millis, reference: &Reference) -> JobId {
-        self.advance(now);
-        let job = self.add_job(reference.familiar(), Work::Delete);
-        self.ask_deletion(job, reference, false);
-        self.pump();
-        job
-    }
-
-    /// Starts to ask who refers to the manifest of this digest (distribution-spec, "Listing Referrers").
-    pub fn referrers(
-        &mut self,
-        now: Millis,
-        repository: &Reference,
-        digest: Digest,
-        options: ReferrersOptions,
-    ) -> JobId {
-        self.advance(now);
-        let referrers = Referrers::new(repository, digest, options);
-        let job = self.add_job(repository.name(), Work::Referrers(Box::new(referrers)));
-        self.ask_referrers(job, None);
-        self.pump();
-        job
-    }
-
     /// Starts to list the tags of a repository (the reference's tag and digest do not matter).
     pub fn tags(&mut self, now: Millis, repository: &Reference, options: ListOptions) -> JobId {
         self.advance(now);
@@ -202,25 +139,6 @@ impl Client {
         let list = List::new(repository.host(), subject, options);
         let job = self.add_job(repository.name(), Work::List(list));
         self.ask_page(job);
-        self.pump();
-        job
-    }
-
-    /// Starts to list the repositories of a registry, as `Reference` names it.
-    pub fn repositories(&mut self, now: Millis, registry: &str, options: ListOptions) -> JobId {
-        self.advance(now);
-        let list = List::new(registry, Subject::Repositories, options);
-        let job = self.add_job(registry.to_string(), Work::List(list));
-        self.ask_page(job);
-        self.pump();
-        job
-    }
-
-    /// Starts to check credentials with a registry: what `login` does.
-    pub fn check(&mut self, now: Millis, registry: &str) -> JobId {
-        self.advance(now);
-        let job = self.add_job(registry.to_string(), Work::Check);
-        self.ask_root(job, registry);
         self.pump();
         job
     }
@@ -502,7 +420,7 @@ impl Client {
         }
     }
 
-    fn advance(&mut self, now: Millis) {
+    pub(super) fn advance(&mut self, now: Millis) {
         self.now = self.now.max(now);
     }
 
@@ -529,7 +447,7 @@ impl Client {
         Ok(true)
     }
 
-    fn add_job(&mut self, image: String, work: Work) -> JobId {
+    pub(super) fn add_job(&mut self, image: String, work: Work) -> JobId {
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.jobs.insert(id, Job { image, warnings: Vec::new(), work });
@@ -574,7 +492,7 @@ impl Client {
             return;
         }
         let mut alone = Vec::new();
-        for (id, blob) in &mut self.blobs {
+        for (id, blob) in self.blobs.iter_mut() {
             blob.jobs.retain(|other| *other != job);
             if blob.jobs.is_empty() {
                 alone.push(*id);
@@ -586,10 +504,10 @@ impl Client {
         let is_own = |exchange: &Exchange| match exchange.owner {
             Owner::Top(other)
             | Owner::List(other)
-            | Owner::Check(other)
-            | Owner::Push(other, _)
-            | Owner::Delete(other)
-            | Owner::Referrers(other) => other == job,
+            | Owner::Check(_, other)
+            | Owner::Push(_, other, _)
+            | Owner::Delete(_, other)
+            | Owner::Referrers(_, other) => other == job,
             Owner::Blob(_) | Owner::Token(_) => false,
         };
         let own: Vec<Key> =

@@ -113,6 +113,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// What begins these jobs is not there then, and what goes on with them is never called.
+#![cfg_attr(not(feature = "manage"), allow(dead_code))]
+
 mod auth;
 mod backoff;
 mod blob;
@@ -125,6 +128,9 @@ mod exchange;
 mod hosts;
 mod list;
 mod machine;
+mod manage;
+#[cfg(feature = "manage")]
+mod managing;
 mod options;
 mod payload;
 mod pull;

@@ -1,7 +1,7 @@
 //! The pull job: reference, index, platform, manifest, config and layers.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::{Head, Method, Url};
 use crate::image::{Descriptor, Document, Manifest, View};
 use crate::limits::Limits;
+use crate::map::{Map, Set};
 use crate::media_type::{Compression, MediaType};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -68,14 +69,14 @@ pub(super) struct Pull {
     /// Where it is to be had, in order; what was passed over is not in it any more.
     endpoints: VecDeque<Endpoint>,
     top: Option<Descriptor>,
-    wants: BTreeMap<BlobId, Vec<Use>>,
+    wants: Map<BlobId, Vec<Use>>,
     /// How many of these are documents.
     documents: usize,
     /// That all of them are there was said.
     described: bool,
-    images: BTreeMap<Position, PulledImage>,
+    images: Map<Position, PulledImage>,
     /// Entries of indexes that were taken or tried.
-    pub(super) seen: BTreeSet<Digest>,
+    pub(super) seen: Set<Digest>,
     /// Platforms that trials found, for the error if none fits.
     pub(super) found: Vec<Platform>,
     pub(super) received: u64,
@@ -88,11 +89,11 @@ impl Pull {
             options,
             endpoints: VecDeque::new(),
             top: None,
-            wants: BTreeMap::new(),
+            wants: Map::new(),
             documents: 0,
             described: false,
-            images: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            images: Map::new(),
+            seen: Set::new(),
             found: Vec::new(),
             received: 0,
         }
@@ -582,7 +583,7 @@ impl Client {
             self.event(Event::Described { job, pulled });
         }
         let Some(pull) = self.pull_of(job).filter(|pull| pull.wants.is_empty()) else { return };
-        let images = core::mem::take(&mut pull.images).into_values().collect();
+        let images = core::mem::take(&mut pull.images).into_iter().map(|(_, image)| image).collect();
         let pulled = Pulled { top, images, received: pull.received };
         self.finish(job, Ok(Outcome::Pulled(pulled)));
     }

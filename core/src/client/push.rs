@@ -1,7 +1,7 @@
 //! The push job: everything below a manifest or index to a registry, blobs before their manifests, manifests before
 //! their index, and names last (distribution-spec, "Push").
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -10,6 +10,7 @@ use super::conduct::at_url;
 use super::event::{Event, Outcome, Pushed};
 use super::exchange::{Exchange, Key, Owner};
 use super::machine::Client;
+use super::manage::Manage;
 use super::options::PushOptions;
 use super::request::RequestBody;
 use super::upload::{MOST_MOUNTS, Step, Upload};
@@ -18,6 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Head, Method, Scope, Url};
 use crate::image::{Descriptor, Document, View};
+use crate::map::Map;
 use crate::media_type::MediaType;
 use crate::reference::Reference;
 use crate::registries::Endpoint;
@@ -79,6 +81,7 @@ impl Paper {
 
 #[derive(Debug)]
 pub(super) struct Push {
+    pub(super) manage: Manage,
     pub(super) to: Reference,
     pub(super) options: PushOptions,
     /// Where documents and blobs are fetched from; `None` where the host has them.
@@ -87,11 +90,11 @@ pub(super) struct Push {
     endpoints: VecDeque<Endpoint>,
     top: Descriptor,
     pub(super) papers: Vec<Paper>,
-    paper_names: BTreeMap<Digest, usize>,
+    paper_names: Map<Digest, usize>,
     /// Documents that were asked for.
-    wants: BTreeMap<BlobId, usize>,
+    wants: Map<BlobId, usize>,
     pub(super) uploads: Vec<Upload>,
-    upload_names: BTreeMap<Digest, usize>,
+    upload_names: Map<Digest, usize>,
     /// Which documents wait for an upload.
     upload_parents: Vec<Vec<usize>>,
     /// What the top is still to be called.
@@ -110,6 +113,7 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn new(
+        manage: Manage,
         to: &Reference,
         from: Option<&Reference>,
         top: &Descriptor,
@@ -122,16 +126,17 @@ impl Push {
             }
         }
         Push {
+            manage,
             to: to.clone(),
             from: from.cloned(),
             endpoints: VecDeque::new(),
             top: top.clone(),
             options,
             papers: Vec::new(),
-            paper_names: BTreeMap::new(),
-            wants: BTreeMap::new(),
+            paper_names: Map::new(),
+            wants: Map::new(),
             uploads: Vec::new(),
-            upload_names: BTreeMap::new(),
+            upload_names: Map::new(),
             upload_parents: Vec::new(),
             names,
             tags: Vec::new(),
@@ -175,7 +180,7 @@ impl Push {
 impl Client {
     pub(super) fn push_of(&mut self, job: JobId) -> Option<&mut Push> {
         match self.jobs.get_mut(&job).map(|job| &mut job.work) {
-            Some(super::machine::Work::Push(push)) => Some(push),
+            Some(super::machine::Work::Push(_, push)) => Some(push),
             _ => None,
         }
     }
@@ -317,7 +322,7 @@ impl Client {
     ) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
-        let owner = Owner::Push(job, errand);
+        let owner = Owner::Push(push.manage, job, errand);
         let mut exchange = Exchange::manifest(owner, &registry, &repository, name, MediaType::MANIFESTS);
         exchange.method = method;
         exchange.rank = (job.0, 0);
@@ -603,7 +608,7 @@ impl Client {
             .jobs
             .iter()
             .filter_map(|(id, job)| match &job.work {
-                super::machine::Work::Push(push) => {
+                super::machine::Work::Push(_, push) => {
                     let upload = push.uploads.iter().find(|upload| upload.blob == blob)?;
                     Some((*id, upload.descriptor.digest))
                 }

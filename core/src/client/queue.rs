@@ -3,11 +3,11 @@
 //! An index may name ten thousand manifests, all at one host that takes eight requests at once. Whoever asks for the
 //! next that may start asks once for each place that is full, not once for each exchange that waits for it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use super::exchange::{Exchange, Priority, Target};
 use crate::http::Origin;
+use crate::map::{Map, Set};
 
 /// Where an exchange goes next: what holds one up there holds up all that are behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// No lane is empty.
-    lanes: BTreeMap<Lane, BTreeSet<Priority>>,
+    lanes: Map<Lane, Set<Priority>>,
 }
 
 impl Queue {
@@ -52,7 +52,7 @@ impl Queue {
     }
 
     /// The first in order, but for those in lanes that are held up.
-    pub(super) fn first(&self, held_up: &BTreeSet<Lane>) -> Option<(&Lane, Priority)> {
+    pub(super) fn first(&self, held_up: &Set<Lane>) -> Option<(&Lane, Priority)> {
         let heads = self.lanes.iter().filter_map(|(lane, waiting)| Some((lane, *waiting.first()?)));
         heads.filter(|(lane, _)| !held_up.contains(*lane)).min_by_key(|(_, priority)| *priority)
     }
@@ -74,8 +74,8 @@ mod tests {
         queue.insert(lane("a"), blob);
         queue.insert(lane("a"), document);
         queue.insert(lane("b"), later);
-        let none = BTreeSet::new();
-        let a = BTreeSet::from([lane("a")]);
+        let none = Set::new();
+        let a = Set::from_iter([lane("a")]);
         assert_eq!(queue.first(&none), Some((&lane("a"), document)));
         assert_eq!(queue.first(&a), Some((&lane("b"), later)));
         queue.remove(&lane("a"), &document);

@@ -11,6 +11,7 @@ use super::event::Outcome;
 use super::exchange::{About, Exchange, Key, Owner, Target};
 use super::hosts::Class;
 use super::machine::Client;
+use super::manage::Manage;
 use super::options::ReferrersOptions;
 use super::referring::{read_referrers, referrers_tag};
 use crate::digest::Digest;
@@ -22,6 +23,7 @@ use crate::reference::Reference;
 
 #[derive(Debug)]
 pub(super) struct Referrers {
+    manage: Manage,
     registry: String,
     repository: String,
     digest: Digest,
@@ -36,8 +38,14 @@ pub(super) struct Referrers {
 const MOST_PAGES: u32 = 1000;
 
 impl Referrers {
-    pub(super) fn new(reference: &Reference, digest: Digest, options: ReferrersOptions) -> Referrers {
+    pub(super) fn new(
+        manage: Manage,
+        reference: &Reference,
+        digest: Digest,
+        options: ReferrersOptions,
+    ) -> Referrers {
         Referrers {
+            manage,
             registry: reference.host().to_string(),
             repository: reference.repository().to_string(),
             digest,
@@ -52,7 +60,7 @@ impl Referrers {
 impl Client {
     fn referrers_of(&mut self, job: JobId) -> Option<&mut Referrers> {
         match self.jobs.get_mut(&job).map(|job| &mut job.work) {
-            Some(super::machine::Work::Referrers(referrers)) => Some(referrers),
+            Some(super::machine::Work::Referrers(_, referrers)) => Some(referrers),
             _ => None,
         }
     }
@@ -61,10 +69,16 @@ impl Client {
     pub(super) fn ask_referrers(&mut self, job: JobId, next: Option<String>) {
         let Some(referrers) = self.referrers_of(job) else { return };
         let (registry, repository) = (referrers.registry.clone(), referrers.repository.clone());
-        let digest = referrers.digest;
+        let (manage, digest) = (referrers.manage, referrers.digest);
         let exchange = if referrers.by_tag {
             let tag = referrers_tag(&digest);
-            Exchange::manifest(Owner::Referrers(job), &registry, &repository, &tag, MediaType::MANIFESTS)
+            Exchange::manifest(
+                Owner::Referrers(manage, job),
+                &registry,
+                &repository,
+                &tag,
+                MediaType::MANIFESTS,
+            )
         } else {
             let target = next.unwrap_or_else(|| {
                 let target = format!("/v2/{repository}/referrers/{digest}");
@@ -74,7 +88,8 @@ impl Client {
                 }
             });
             let target = Target::Registry(target);
-            let mut exchange = Exchange::new(Owner::Referrers(job), &registry, target, Class::Document);
+            let mut exchange =
+                Exchange::new(Owner::Referrers(manage, job), &registry, target, Class::Document);
             exchange.headers.set("accept", MediaType::OciIndex.as_str());
             exchange.what = format!("referrers of `{digest}` in `{repository}`");
             exchange.scopes.push(Scope::repository(&repository, ["pull"]));

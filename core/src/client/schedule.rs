@@ -1,6 +1,5 @@
 //! What starts when: the queue of exchanges, their pauses, and the moment to wait for.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -14,6 +13,7 @@ use super::request::{Reach, Request, RequestBody};
 use super::{CredentialsId, ExchangeId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::{FORM_MEDIA_TYPE, HostKind, Method, Scheme, TokenRequest, Url, basic_auth};
+use crate::map::Set;
 use crate::time::Millis;
 
 /// How we introduce ourselves to token servers.
@@ -132,7 +132,7 @@ impl Client {
 
     fn start_all(&mut self) {
         // Within one lane whatever holds up one holds up all of its class and of those behind.
-        let mut held_up: BTreeSet<Lane> = BTreeSet::new();
+        let mut held_up: Set<Lane> = Set::new();
         while !self.hosts.is_full(&self.config) {
             let Some((lane, priority)) = self.queue.first(&held_up) else { break };
             if priority.0 == Class::Blob && self.hosts.blobs_are_full(&self.config) {

@@ -144,7 +144,7 @@ impl Client {
     fn upload_step(&mut self, job: JobId, at: usize, step: &Step, after: Option<Key>) {
         let Some(push) = self.push_of(job) else { return };
         let (registry, repository) = (push.to.host().to_string(), push.to.repository().to_string());
-        let (relays, mounts) = (push.relays(), !push.options.force);
+        let (manage, relays, mounts) = (push.manage, push.relays(), !push.options.force);
         let Some(upload) = push.uploads.get_mut(at) else { return };
         let (digest, size) = (upload.descriptor.digest, upload.descriptor.size);
         let uploads = format!("/v2/{repository}/blobs/uploads/");
@@ -207,7 +207,8 @@ impl Client {
             Target::Named(url) => self.at_registry(&registry, url),
             target => target,
         };
-        let mut exchange = Exchange::new(Owner::Push(job, Errand::Upload(at)), &registry, target, class);
+        let owner = Owner::Push(manage, job, Errand::Upload(at));
+        let mut exchange = Exchange::new(owner, &registry, target, class);
         exchange.method = method;
         exchange.scopes = scopes;
         exchange.repository = Some(repository.clone());

@@ -64,8 +64,8 @@ pub struct GzipDecoder<I> {
     flags: u8,
     /// The bytes of the field at hand that need gathering, little-endian.
     field: u64,
-    header_crc: crc32fast::Hasher,
-    crc: crc32fast::Hasher,
+    header_crc: crate::crc::Hasher,
+    crc: crate::crc::Hasher,
     /// Bytes of this member's data, modulo 2^32.
     len: u32,
     position: u64,
@@ -89,8 +89,8 @@ impl<I: Inflate> GzipDecoder<I> {
             part: Part::Header(0),
             flags: 0,
             field: 0,
-            header_crc: crc32fast::Hasher::new(),
-            crc: crc32fast::Hasher::new(),
+            header_crc: crate::crc::Hasher::new(),
+            crc: crate::crc::Hasher::new(),
             len: 0,
             position: 0,
             written: 0,
@@ -204,9 +204,9 @@ impl<I: Inflate> GzipDecoder<I> {
                 }
             }
             Part::Between if byte == 0x1f => {
-                self.header_crc.reset();
+                self.header_crc = crate::crc::Hasher::new();
                 self.header_crc.update(&[byte]);
-                self.crc.reset();
+                self.crc = crate::crc::Hasher::new();
                 self.len = 0;
                 self.whole = true;
                 self.inflate.reset();
@@ -342,7 +342,7 @@ pub struct GzipEncoder {
     /// Packed bytes, and how many of them have been given.
     packed: Vec<u8>,
     given: usize,
-    crc: crc32fast::Hasher,
+    crc: crate::crc::Hasher,
     len: u64,
     ended: bool,
 }
@@ -360,7 +360,7 @@ impl GzipEncoder {
             piece: Vec::with_capacity(PIECE),
             packed: gzip_header(level).to_vec(),
             given: 0,
-            crc: crc32fast::Hasher::new(),
+            crc: crate::crc::Hasher::new(),
             len: 0,
             ended: false,
         })

@@ -25,23 +25,22 @@ pub enum Scope {
     Opaque(String),
 }
 
+/// One after another: a set that is collected sorts first, whose code is larger than that of the set.
+fn set<'a>(actions: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    let mut set = BTreeSet::new();
+    set.extend(actions.into_iter().map(ToString::to_string));
+    set
+}
+
 impl Scope {
     /// `repository:NAME:ACTIONS`.
     pub fn repository<'a>(name: &str, actions: impl IntoIterator<Item = &'a str>) -> Scope {
-        Scope::Resource {
-            kind: "repository".to_string(),
-            name: name.to_string(),
-            actions: actions.into_iter().map(ToString::to_string).collect(),
-        }
+        Scope::Resource { kind: "repository".to_string(), name: name.to_string(), actions: set(actions) }
     }
 
     /// `registry:catalog:*`, for the list of repositories.
     pub fn catalog() -> Scope {
-        Scope::Resource {
-            kind: "registry".to_string(),
-            name: "catalog".to_string(),
-            actions: core::iter::once("*".to_string()).collect(),
-        }
+        Scope::Resource { kind: "registry".to_string(), name: "catalog".to_string(), actions: set(["*"]) }
     }
 
     /// No list is longer: each scope is compared with all the others, and goes into a URL.
@@ -93,7 +92,7 @@ impl FromStr for Scope {
             Some((kind, name, actions)) => Scope::Resource {
                 kind: kind.to_string(),
                 name: name.to_string(),
-                actions: actions.split(',').filter(|a| !a.is_empty()).map(ToString::to_string).collect(),
+                actions: set(actions.split(',').filter(|a| !a.is_empty())),
             },
             None => Scope::Opaque(text.to_string()),
         })

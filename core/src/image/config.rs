@@ -263,9 +263,11 @@ fn words_at(node: &Node<'_>, key: &str) -> Result<Vec<String>> {
 
 /// The keys of an object (Go's way to write a set), or a list of words.
 fn set_at(node: &Node<'_>, key: &str) -> Result<BTreeSet<String>> {
+    let mut words = BTreeSet::new();
     match node.get(key) {
-        None => Ok(BTreeSet::new()),
-        Some(list) if list.value().is_array() => Ok(node.texts_at(key)?.into_iter().collect()),
-        Some(set) => Ok(set.map()?.keys().map(ToOwned::to_owned).collect()),
+        None => {}
+        Some(list) if list.value().is_array() => words.extend(node.texts_at(key)?),
+        Some(set) => words.extend(set.map()?.keys().map(ToOwned::to_owned)),
     }
+    Ok(words)
 }

@@ -325,13 +325,12 @@ impl<'a> Node<'a> {
     /// The member of this name as a map of text; absent and `null` are empty, `null` values are empty text.
     pub(crate) fn text_map_at(&self, key: &str) -> Result<BTreeMap<String, String>> {
         let Some(node) = self.get(key) else { return Ok(BTreeMap::new()) };
-        node.map()?
-            .iter()
-            .map(|(name, value)| {
-                let path = format!("{}.{}", node.path, brief(name));
-                Ok((name.clone(), Node { document: self.document, path, value }.text_or_empty()?))
-            })
-            .collect()
+        let mut texts = BTreeMap::new();
+        for (name, value) in node.map()? {
+            let path = format!("{}.{}", node.path, brief(name));
+            texts.insert(name.clone(), Node { document: self.document, path, value }.text_or_empty()?);
+        }
+        Ok(texts)
     }
 
     fn text_or_empty(&self) -> Result<String> {

@@ -158,8 +158,10 @@ impl Schema1 {
         map.entry("os").or_insert_with(|| "linux".into());
         map.insert("history".to_owned(), Value::Array(self.entries.iter().map(history_json).collect()));
         let diff_ids = diff_ids.iter().map(|digest| Value::String(digest.to_string())).collect();
-        let rootfs = [("type".to_owned(), "layers".into()), ("diff_ids".to_owned(), Value::Array(diff_ids))];
-        map.insert("rootfs".to_owned(), Value::Object(rootfs.into_iter().collect()));
+        let mut rootfs = Map::new();
+        rootfs.insert("type".to_owned(), "layers".into());
+        rootfs.insert("diff_ids".to_owned(), Value::Array(diff_ids));
+        map.insert("rootfs".to_owned(), Value::Object(rootfs));
         let value = Value::Object(map);
         let raw = value.to_string().into_bytes();
         Config::read(&value, raw, limits)

@@ -1,6 +1,5 @@
 //! What each layer does to those below it, and what of a layer is in vain.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::difference::{Facts, What};
@@ -9,6 +8,7 @@ use super::stack::Stack;
 use super::tree::Tree;
 use super::trie::{NONE, ROOT, Slot, Trie};
 use super::whiteout;
+use crate::map::{Map, Set};
 use crate::tar::{Kind, Metadata};
 
 /// What a path is at some point of a stack.
@@ -129,12 +129,12 @@ struct Occurrences {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     layers: Vec<LayerChange>,
-    occurrences: BTreeMap<u32, Occurrences>,
+    occurrences: Map<u32, Occurrences>,
     /// The nodes below each, and how many nodes are known so.
-    children: BTreeMap<u32, Vec<u32>>,
+    children: Map<u32, Vec<u32>>,
     known: usize,
     /// Nodes that the current layer may change, with what they showed before.
-    before: BTreeMap<u32, Option<Slot>>,
+    before: Map<u32, Option<Slot>>,
 }
 
 impl History {
@@ -173,33 +173,33 @@ impl History {
         touched: &[u32],
         hidden: &[(u32, RowKind)],
     ) {
-        self.before.clear();
+        self.before = Map::new();
         for id in self.known.max(1)..trie.len() {
             if let Ok(id) = u32::try_from(id) {
                 self.children.entry(trie.node(id).parent).or_default().push(id);
             }
         }
         self.known = trie.len();
-        let mut parents: BTreeSet<u32> = BTreeSet::new();
-        let own: BTreeSet<u32> = touched.iter().copied().filter(|id| is_own(trie, *id)).collect();
+        let mut parents: Set<u32> = Set::new();
+        let own: Set<u32> = touched.iter().copied().filter(|id| is_own(trie, *id)).collect();
         parents.extend(own.iter().map(|id| trie.node(*id).parent));
         // A name twice is one name (L6).
-        let hidden: BTreeSet<(u32, bool)> =
+        let hidden: Set<(u32, bool)> =
             hidden.iter().map(|(node, kind)| (*node, *kind == RowKind::Opaque)).collect();
         parents.extend(hidden.iter().filter(|(_, opaque)| !opaque).map(|(node, _)| trie.node(*node).parent));
         if trie.node(ROOT).own.name != NONE {
             self.note(trie, ROOT);
         }
         // Bytes below directories: each is looked into once a layer, however often it is named (L24).
-        let mut sums = BTreeMap::new();
-        for (node, opaque) in hidden {
+        let mut sums = Map::new();
+        for (node, opaque) in hidden.iter().copied() {
             let bytes = self.empty(trie, stack, node, &mut sums);
             if !opaque {
                 self.note(trie, node);
             }
             self.occurs(trie, node, bytes);
         }
-        for id in own {
+        for id in own.iter().copied() {
             let node = trie.node(id);
             self.note(trie, id);
             if !node.own.is_directory() {
@@ -213,7 +213,7 @@ impl History {
     }
 
     /// Notes everything that is shown below a directory, if it is one that is shown, and answers its bytes.
-    fn empty(&mut self, trie: &Trie, stack: &Stack, id: u32, sums: &mut BTreeMap<u32, u64>) -> u64 {
+    fn empty(&mut self, trie: &Trie, stack: &Stack, id: u32, sums: &mut Map<u32, u64>) -> u64 {
         if !trie.is_shown(id) || !trie.node(id).view.is_directory() {
             return 0;
         }

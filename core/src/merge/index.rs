@@ -464,7 +464,7 @@ pub struct Scan {
     parser: Parser,
     index: LayerIndex,
     sought: Option<Sought>,
-    sum: Option<crc32fast::Hasher>,
+    sum: Option<crate::crc::Hasher>,
 }
 
 impl Scan {
@@ -495,7 +495,7 @@ impl Scan {
     /// Has the content of every entry summed up, for [`LayerIndex::sum`].
     #[must_use]
     pub fn summing(mut self) -> Self {
-        self.sum = Some(crc32fast::Hasher::new());
+        self.sum = Some(crate::crc::Hasher::new());
         self
     }
 

@@ -1,6 +1,5 @@
 //! What makes a flattened tar of a tree, in order.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
@@ -10,6 +9,7 @@ use super::options::{Options, Order};
 use super::tree::{Node, NodeId, Tree, TreeNode};
 use super::trie::NONE;
 use crate::error::{Error, ErrorKind, Result};
+use crate::map::Map;
 use crate::tar::{BLOCK, END_OF_ARCHIVE, Header, Kind, Metadata, padding};
 
 /// What a sink without a final name holds back of a tar that ends with a header, in bytes, until every digest and
@@ -101,7 +101,7 @@ pub struct Plan<T = Tree> {
     options: Options,
     items: Vec<Item>,
     /// Inodes with several names: the one that comes first and carries the data (L14).
-    first: BTreeMap<u32, u32>,
+    first: Map<u32, u32>,
     cursor: Cursor,
 }
 
@@ -142,7 +142,7 @@ impl<T: Borrow<Tree>> Plan<T> {
             tree,
             options: options.clone(),
             items: Vec::new(),
-            first: BTreeMap::new(),
+            first: Map::new(),
             cursor: Cursor::default(),
         };
         plan.order();
@@ -244,7 +244,7 @@ impl<T: Borrow<Tree>> Plan<T> {
         }
         let mut drafted = sketch.items.iter().take_while(|item| item.end <= written);
         let mut implied = sketch.implied.iter();
-        let (mut held, mut next, mut owed) = (0, 0, BTreeMap::new());
+        let (mut held, mut next, mut owed) = (0, 0, Map::new());
         for (at, item) in self.items.iter().enumerate() {
             let id = match item {
                 Item::Node(id) => *id,
@@ -311,7 +311,7 @@ impl<T: Borrow<Tree>> Plan<T> {
         let tree: &Tree = self.tree.borrow();
         let names = || (0..tree.len()).filter_map(|id| u32::try_from(id).ok());
         // By inode: the key of the first name, that name, how many names there are.
-        let mut linked = BTreeMap::new();
+        let mut linked = Map::new();
         for node in names().filter_map(|id| tree.packed(id)) {
             if node.name != node.inode {
                 linked.insert(node.inode, (u128::MAX, NONE, 0_u32));
@@ -363,7 +363,7 @@ impl<T: Borrow<Tree>> Plan<T> {
                 keyed.push((key, Item::Node(id)));
             }
             // A body that comes later than its own place has to be kept from there.
-            for (inode, (_, id, _)) in &linked {
+            for (inode, (_, id, _)) in linked.iter() {
                 let stored = tree.stack().row(*inode).map_or(0, |(index, row)| index.stored(row));
                 if stored > 0
                     && tree.packed(*id).is_some_and(|first| first.turn != *inode)

@@ -1,7 +1,6 @@
 //! The indexes of all layers to one tree.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -14,6 +13,7 @@ use super::trie::{NONE, ROOT, Slot, Trie};
 use super::warning::{WarningKind, Warnings};
 use super::whiteout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::map::Map;
 use crate::name::Name;
 use crate::tar::Counts;
 
@@ -87,7 +87,7 @@ pub struct Resolver {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Open {
     /// Rows of hard links, each with the node of a lower layer that it binds to.
-    pub(super) wants: BTreeMap<u32, u32>,
+    pub(super) wants: Map<u32, u32>,
     /// A way in the layer leads through such a link: where to is only known with the layers below.
     pub(super) unclear: bool,
 }

@@ -1,10 +1,10 @@
 //! Numbers found by parent and name: an open-addressed table that no choice of names makes slow.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::Hasher as _;
 
 use super::trie::NONE;
+use crate::map::Map;
 
 /// Seats looked at for one name, beginning at its own; whoever finds them all taken stands.
 const WINDOW: usize = 32;
@@ -28,7 +28,7 @@ pub(super) struct Seats {
     table: Vec<Seat>,
     seated: usize,
     /// The windows of all of these are full.
-    standing: BTreeMap<(u32, u64), Vec<Seat>>,
+    standing: Map<(u32, u64), Vec<Seat>>,
 }
 
 impl Seats {

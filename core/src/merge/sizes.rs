@@ -1,22 +1,22 @@
 //! How many names files have, and how much lies below each path.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::tree::{Node, NodeId, Tree};
+use crate::map::Map;
 use crate::tar::Kind;
 
 /// The files of a tree that have several names (L13).
 #[derive(Clone, Debug, Default)]
 pub struct Links {
     /// By inode: the first name in canonical order, and how many there are.
-    several: BTreeMap<u32, (u32, u64)>,
+    several: Map<u32, (u32, u64)>,
 }
 
 impl Links {
     /// Counts the names in `tree`.
     pub fn of(tree: &Tree) -> Self {
-        let mut several: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        let mut several: Map<u32, (u32, u64)> = Map::new();
         for node in tree.iter().filter_map(|node| tree.packed(node.id().0)) {
             if node.name != node.inode {
                 several.insert(node.inode, (0, 0));

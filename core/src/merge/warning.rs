@@ -1,10 +1,10 @@
 //! What is worth telling about a stack that is not wrong: values, for a report.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::packing::{Refused, Unpack, put, put_bytes};
+use crate::map::Map;
 
 macro_rules! warning_kinds {
     ($($(#[doc = $doc:literal])* $kind:ident = $code:literal),* $(,)?) => {
@@ -75,7 +75,7 @@ pub struct Warning {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings {
     kept: Vec<Warning>,
-    counts: BTreeMap<WarningKind, u64>,
+    counts: Map<WarningKind, u64>,
 }
 
 impl Warnings {

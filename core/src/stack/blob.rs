@@ -46,7 +46,7 @@ impl Blob {
 /// Sums a layer up, span by span, as it is decoded.
 #[derive(Debug, Default)]
 pub(super) struct Summing {
-    sum: crc32fast::Hasher,
+    sum: crate::crc::Hasher,
     filled: u64,
     sums: Vec<u32>,
 }

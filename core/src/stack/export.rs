@@ -1,7 +1,6 @@
 //! The flattened root of an image, out of its layers' blobs.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,6 +9,7 @@ use super::readers::{Got, Readers};
 use super::{Budget, ROOM, Step, internal, write};
 use crate::codec::{Codec, Codecs, Format, Needs};
 use crate::error::{Error, Result};
+use crate::map::Map;
 use crate::merge::{Op, Options, Order, Plan, Tree};
 
 /// Lanes of readers: of what is copied, and of what was passed over and comes later.
@@ -39,7 +39,7 @@ pub struct Export {
     readers: Readers,
     op: Now,
     /// Layer and first byte of what comes later, by its name.
-    later: BTreeMap<u32, (usize, u64)>,
+    later: Map<u32, (usize, u64)>,
     packing: Option<Packing>,
     failed: Option<Error>,
 }
@@ -97,7 +97,7 @@ impl Export {
             order: options.order,
             readers,
             op: Now::Next,
-            later: BTreeMap::new(),
+            later: Map::new(),
             packing,
             failed: None,
         })

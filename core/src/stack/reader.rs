@@ -219,7 +219,7 @@ impl Reader {
     fn check(&self) -> Result<()> {
         let sum = usize::try_from(self.begin / SPAN).ok().and_then(|at| self.blob.sums.get(at));
         let bytes = self.span.get(..self.filled).unwrap_or_default();
-        if sum == Some(&crc32fast::hash(bytes)) { Ok(()) } else { Err(self.changed().at_byte(self.begin)) }
+        if sum == Some(&crate::crc::hash(bytes)) { Ok(()) } else { Err(self.changed().at_byte(self.begin)) }
     }
 
     fn changed(&self) -> Error {

@@ -1,6 +1,5 @@
 //! The readers of several layers side by side.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,13 +10,14 @@ use super::{Budget, Step, internal};
 use crate::codec::Codecs;
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::map::Map;
 
 /// A reader in each of some lanes; who asks chooses the lane, so that who goes back does not take the place of who goes on.
 pub(super) struct Readers {
     blobs: Vec<Arc<Blob>>,
     codecs: Arc<dyn Codecs>,
     limits: Limits,
-    lanes: BTreeMap<usize, Reader>,
+    lanes: Map<usize, Reader>,
     /// The lane that waits for bytes of its blob.
     awaiting: Option<usize>,
 }
@@ -30,7 +30,7 @@ pub(super) enum Got<'r> {
 
 impl Readers {
     pub(super) fn new(blobs: Vec<Arc<Blob>>, codecs: Arc<dyn Codecs>, limits: &Limits) -> Readers {
-        Readers { blobs, codecs, limits: limits.clone(), lanes: BTreeMap::new(), awaiting: None }
+        Readers { blobs, codecs, limits: limits.clone(), lanes: Map::new(), awaiting: None }
     }
 
     /// Bytes of a decoded layer, from `at` on, none from `end` on.

@@ -57,8 +57,7 @@ pub fn describe(
                 .with_some("artifactType", manifest.artifact_type())
                 .with_some("subject", manifest.subject.as_ref().map(super::descriptor));
             if !manifest.annotations.is_empty() {
-                let all = manifest.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into()));
-                object = object.with("annotations", Value::Object(all.collect()));
+                object = object.with("annotations", Object::of(&manifest.annotations));
             }
             if let Some(config) = &config {
                 let diff_ids: Value = config.diff_ids.iter().map(ToString::to_string).collect();

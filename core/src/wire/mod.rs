@@ -42,6 +42,7 @@ pub use source::source;
 pub use table::{ROW_BYTES, table};
 pub use unpack::{Unpack, Unpacked};
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
 use serde_json::{Map, Value};
@@ -57,6 +58,11 @@ struct Object(Map<String, Value>);
 impl Object {
     fn new() -> Object {
         Object::default()
+    }
+
+    /// One entry after another: maps that are collected sort first, and each kind of entry has a sort of its own.
+    fn of(texts: &BTreeMap<String, String>) -> Object {
+        texts.iter().fold(Object::new(), |object, (key, value)| object.with(key, value.as_str()))
     }
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Object {
@@ -95,9 +101,8 @@ pub fn descriptor(descriptor: &Descriptor) -> Value {
         .with("size", descriptor.size)
         .with_some("platform", descriptor.platform.as_ref().map(ToString::to_string))
         .with_some("urls", (!descriptor.urls.is_empty()).then(|| descriptor.urls.clone()));
-    let annotations = (!descriptor.annotations.is_empty())
-        .then(|| descriptor.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())));
-    object.with_some("annotations", annotations.map(|all| Value::Object(all.collect()))).into()
+    let annotations = (!descriptor.annotations.is_empty()).then(|| Object::of(&descriptor.annotations));
+    object.with_some("annotations", annotations).into()
 }
 
 fn image(image: &PulledImage) -> Value {

@@ -1,7 +1,6 @@
 //! Images in files, for hosts that read their files themselves.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -18,6 +17,7 @@ use crate::digest::{Algorithm, Digest, Hasher, SoftHashes};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::image::Descriptor;
 use crate::limits::Limits;
+use crate::map::Map;
 use crate::stack::WORK;
 
 /// Bytes asked for at once where headers are.
@@ -43,7 +43,7 @@ pub struct Opening {
     len: Option<u64>,
     phase: Phase,
     collection: Collection,
-    documents: BTreeMap<Digest, Vec<u8>>,
+    documents: Map<Digest, Vec<u8>>,
     warnings: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ impl Opening {
             len: None,
             phase: Phase::Members(Catalog::new()),
             collection: Collection::default(),
-            documents: BTreeMap::new(),
+            documents: Map::new(),
             warnings: Vec::new(),
         })
     }

@@ -184,10 +184,11 @@ fn media_type(case: &Value) -> Result<Object> {
     let input = text(case, "input")?;
     let kind = MediaType::parse(input);
     // In the order in which the case has them.
-    let mut is: Vec<&str> =
-        classes(&kind).into_iter().filter(|(_, is)| *is).map(|(class, _)| class).collect();
     let said = texts(case, "is")?;
-    is.sort_by_key(|class| said.iter().position(|said| said == class));
+    let is_of = |wanted: &str| classes(&kind).into_iter().any(|(class, is)| is && class == wanted);
+    let unsaid =
+        classes(&kind).into_iter().filter(|(class, is)| *is && !said.contains(class)).map(|(class, _)| class);
+    let is: Vec<&str> = unsaid.chain(said.iter().copied().filter(|class| is_of(class))).collect();
     Ok(Object::new()
         .with("is", is)
         .with_some("compression", kind.compression().map(Compression::name))

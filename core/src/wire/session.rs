@@ -1,7 +1,6 @@
 //! The client machine, its ids plain numbers.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -21,6 +20,7 @@ use crate::client::{
 use crate::digest::{Hasher, Hashes};
 use crate::error::{Error, ErrorKind, Misuse, Result};
 use crate::http::{Head, Headers};
+use crate::map::Map;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::time::Millis;
@@ -36,9 +36,9 @@ pub struct Session {
     own: Platform,
     carried: Carried,
     /// Bodies that are to be stored, by exchange, until somebody takes their hasher or the first byte comes.
-    stores: BTreeMap<u64, Store>,
+    stores: Map<u64, Store>,
     /// Hashers of blobs whose host tells of stored bytes and hashes them apart.
-    lent: BTreeMap<u64, Hasher>,
+    lent: Map<u64, Hasher>,
 }
 
 #[derive(Default, Deserialize)]
@@ -180,8 +180,8 @@ impl Session {
             client: Client::new(config),
             own: own_platform(said.own.as_deref())?,
             carried: Carried::default(),
-            stores: BTreeMap::new(),
-            lent: BTreeMap::new(),
+            stores: Map::new(),
+            lent: Map::new(),
         })
     }
 

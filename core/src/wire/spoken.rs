@@ -1,6 +1,5 @@
 //! The client machine's outputs as JSON: the one vocabulary of all hosts.
 
-use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,12 +8,13 @@ use serde_json::Value;
 
 use super::{Object, descriptor, error, pulled};
 use crate::client::{Event, ExchangeId, Outcome, Output, Reach, RequestBody, SharedBytes, Tls, Warning};
+use crate::map::Map;
 
 /// What outputs carry that is too big to be said: it is taken by its number.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    pub(super) bodies: BTreeMap<u64, Vec<u8>>,
-    pub(super) documents: BTreeMap<u64, SharedBytes>,
+    pub(super) bodies: Map<u64, Vec<u8>>,
+    pub(super) documents: Map<u64, SharedBytes>,
     next_document: u64,
 }
 

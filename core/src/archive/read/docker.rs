@@ -4,7 +4,7 @@
 //! digests survive, and `manifest.json` gives names. Where there is none, one of schema 2 is made: a bare layer's digest is its
 //! `diff_id`, a compressed one's is computed.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::image::json::{self, Node};
 use crate::image::{Config, Descriptor, Document, Manifest, REF_NAME};
 use crate::limits::Limits;
+use crate::map::{Map, Set};
 use crate::media_type::{Compression, MediaType};
 
 /// Larger blobs are not looked at for whether they are the manifest that an index forgot.
@@ -32,7 +33,7 @@ struct Listed {
     names: Vec<String>,
     layers: Vec<String>,
     /// Layers that are elsewhere, by `diff_id`.
-    sources: BTreeMap<Digest, Descriptor>,
+    sources: Map<Digest, Descriptor>,
 }
 
 fn listed(raw: &[u8], limits: &Limits) -> Result<Vec<Listed>> {
@@ -48,7 +49,7 @@ fn listed(raw: &[u8], limits: &Limits) -> Result<Vec<Listed>> {
         if layers.len() as u64 > u64::from(limits.layers) {
             return Err(ErrorKind::LimitExceeded { limit: "layers", value: u64::from(limits.layers) }.into());
         }
-        let mut sources = BTreeMap::new();
+        let mut sources = Map::new();
         if let Some(given) = node.get("LayerSources") {
             for (diff_id, source) in given.map()? {
                 let source = Descriptor::parse(source.to_string().as_bytes(), limits)?;
@@ -116,7 +117,7 @@ fn merged(collection: Collection) -> Collection {
 }
 
 fn add_names(image: &mut Image, names: Vec<String>) {
-    let mut seen: BTreeSet<String> = image.names.iter().cloned().collect();
+    let mut seen: Set<String> = image.names.iter().cloned().collect();
     image.names.extend(names.into_iter().filter(|name| seen.insert(name.clone())));
 }
 
@@ -126,8 +127,8 @@ fn folder(entry: &Listed) -> Option<&str> {
 }
 
 /// The names by v1 id, from `repositories`.
-pub(super) fn repositories(facts: &mut Facts) -> Result<Option<BTreeMap<String, Vec<String>>>> {
-    let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub(super) fn repositories(facts: &mut Facts) -> Result<Option<Map<String, Vec<String>>>> {
+    let mut tags: Map<String, Vec<String>> = Map::new();
     if !facts.catalog.has("repositories") {
         return Ok(Some(tags));
     }
@@ -152,13 +153,13 @@ fn manifests(
     facts: &mut Facts,
     collection: &Collection,
     listed: &[Listed],
-) -> Result<Option<BTreeMap<Digest, Descriptor>>> {
-    let mut known = BTreeMap::new();
+) -> Result<Option<Map<Digest, Descriptor>>> {
+    let mut known = Map::new();
     let mut is_whole = true;
     // Each document with the top that it is below of; further down than any index should be nothing is looked for.
     let mut level: Vec<(Descriptor, Descriptor)> =
         collection.images.iter().map(|image| (image.top.clone(), image.top.clone())).collect();
-    let mut seen = BTreeSet::new();
+    let mut seen = Set::new();
     for _ in 0..=facts.limits.index_depth {
         let mut below = Vec::new();
         for (document, top) in level {
@@ -183,7 +184,7 @@ fn manifests(
     if !collection.images.is_empty() || collection.blobs.is_empty() {
         return Ok(is_whole.then_some(known));
     }
-    let taken: BTreeSet<&String> =
+    let taken: Set<&String> =
         listed.iter().flat_map(|entry| entry.layers.iter().chain([&entry.config])).collect();
     for (digest, span) in &collection.blobs {
         let name = blob_name(digest);

@@ -1,6 +1,6 @@
 //! What a host was asked of members, and what it answered.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -11,19 +11,20 @@ use crate::codec::Format;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
+use crate::map::{Map, Set};
 
 /// What is known of the members. What is not known yet is asked for, and then known in the next round.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) catalog: Catalog,
     pub(super) limits: Limits,
-    documents: BTreeMap<String, Vec<u8>>,
-    heads: BTreeMap<String, Vec<u8>>,
-    digests: BTreeMap<(String, bool), Digest>,
+    documents: Map<String, Vec<u8>>,
+    heads: Map<String, Vec<u8>>,
+    digests: Map<(String, bool), Digest>,
     /// Bytes of documents that are held.
     held: u64,
     wanted: VecDeque<Need>,
-    asked: BTreeSet<(String, u8)>,
+    asked: Set<(String, u8)>,
 }
 
 impl Facts {
@@ -31,12 +32,12 @@ impl Facts {
         Facts {
             catalog,
             limits: limits.clone(),
-            documents: BTreeMap::new(),
-            heads: BTreeMap::new(),
-            digests: BTreeMap::new(),
+            documents: Map::new(),
+            heads: Map::new(),
+            digests: Map::new(),
             held: 0,
             wanted: VecDeque::new(),
-            asked: BTreeSet::new(),
+            asked: Set::new(),
         }
     }
 

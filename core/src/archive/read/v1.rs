@@ -2,7 +2,6 @@
 //!
 //! Config and manifest are made, as docker makes them of such an image when it loads it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -15,6 +14,7 @@ use crate::codec::Format;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::json::{self, Node};
 use crate::image::{Descriptor, Schema1};
+use crate::map::{Map, Set};
 use crate::media_type::MediaType;
 
 const LAYER: &str = "/layer.tar";
@@ -56,7 +56,7 @@ pub(super) fn read(facts: &mut Facts) -> Result<Option<Collection>> {
 }
 
 /// What each layer's `json` says: its bytes, and its parent's id.
-type Steps = BTreeMap<String, (Vec<u8>, Option<String>)>;
+type Steps = Map<String, (Vec<u8>, Option<String>)>;
 
 /// The ids that have a layer.
 fn layer_ids(facts: &Facts) -> Vec<String> {
@@ -92,7 +92,7 @@ fn steps(facts: &mut Facts) -> Result<Option<Steps>> {
 /// The layers that are nobody's parent.
 fn topmost(facts: &mut Facts) -> Result<Option<Vec<String>>> {
     let Some(steps) = steps(facts)? else { return Ok(None) };
-    let parents: BTreeSet<&String> = steps.values().filter_map(|(_, parent)| parent.as_ref()).collect();
+    let parents: Set<&String> = steps.values().filter_map(|(_, parent)| parent.as_ref()).collect();
     Ok(Some(layer_ids(facts).into_iter().filter(|id| !parents.contains(id)).collect()))
 }
 
@@ -106,7 +106,7 @@ fn image(
     // The newest first.
     let mut chain_of = Vec::new();
     let mut next = Some(id.to_string());
-    let mut seen = BTreeSet::new();
+    let mut seen = Set::new();
     while let Some(id) = next {
         if !seen.insert(id.clone()) {
             let reason = "its parents lead in circles".to_string();

@@ -37,9 +37,43 @@ pub(super) fn value(entry: u32, bits: u64) -> usize {
 
 #[inline(always)]
 fn word(chunk: &[u8; INPUT], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&chunk[at & 7..(at & 7) + 8]);
-    u64::from_le_bytes(word)
+    u64::from_le_bytes(load(chunk, at & 7))
+}
+
+/// The bytes at `at`.
+///
+/// Here and below there are no slices of ranges, nor copies of one to the other: where code is made small (the module for browsers)
+/// each of these is a call.
+#[inline(always)]
+fn load<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    match behind(bytes, at).first_chunk() {
+        Some(chunk) => *chunk,
+        None => outside(),
+    }
+}
+
+/// Puts bytes at `at`.
+#[inline(always)]
+fn store<const N: usize>(out: &mut [u8], at: usize, bytes: [u8; N]) {
+    let Some((_, rest)) = out.split_at_mut_checked(at) else { outside() };
+    let Some(to) = rest.first_chunk_mut() else { outside() };
+    *to = bytes;
+}
+
+/// What is left from `at` on.
+#[inline(always)]
+fn behind(bytes: &[u8], at: usize) -> &[u8] {
+    match bytes.split_at_checked(at) {
+        Some((_, rest)) => rest,
+        None => outside(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[allow(clippy::panic)] // As an index that is too large.
+fn outside() -> ! {
+    panic!("out of bounds")
 }
 
 /// Decodes symbols of a block until its end, or the end of input or output is near, or there is more than `until`. Only
@@ -102,7 +136,7 @@ pub(super) fn run<const NOTES: bool>(
                     out[at] = (entry >> 16) as u8;
                     at += 1;
                     entry = litlen[(buffer & mask(LITLEN_BITS)) as usize];
-                    rest = &rest[used..];
+                    rest = behind(rest, used);
                     continue;
                 }
             }
@@ -118,12 +152,12 @@ pub(super) fn run<const NOTES: bool>(
                     out[at] = (entry >> 16) as u8;
                     at += 1;
                     entry = litlen[(buffer & mask(LITLEN_BITS)) as usize];
-                    rest = &rest[used..];
+                    rest = behind(rest, used);
                     continue;
                 }
             }
             if entry & EXCEPTION != 0 {
-                rest = &rest[used..];
+                rest = behind(rest, used);
                 if entry & END != 0 {
                     break Ok(Stop::End);
                 }
@@ -155,7 +189,7 @@ pub(super) fn run<const NOTES: bool>(
         count -= entry & 63;
         let dist = value(entry, before);
         entry = litlen[(buffer & mask(LITLEN_BITS)) as usize];
-        rest = &rest[used..];
+        rest = behind(rest, used);
 
         if dist > at {
             if dist - at > output.history.len() {
@@ -227,24 +261,21 @@ fn repeat(out: &mut [u8], from: usize, at: usize, len: usize) {
     } else if dist >= 8 {
         let mut done = 0;
         while done < len {
-            let mut word = [0; 8];
-            word.copy_from_slice(&out[from + done..from + done + 8]);
-            out[at + done..at + done + 8].copy_from_slice(&word);
+            let word: [u8; 8] = load(out, from + done);
+            store(out, at + done, word);
             done += 8;
         }
     } else {
         // A word of whole repetitions, as many as there is room for.
-        let mut word = [0; 8];
-        word.copy_from_slice(&out[from..from + 8]);
         let bits = 8 * dist as u32;
-        let mut word = u64::from_le_bytes(word) & mask(bits);
+        let mut word = u64::from_le_bytes(load(out, from)) & mask(bits);
         word |= word << bits;
         word |= word.checked_shl(2 * bits).unwrap_or(0);
         word |= word.checked_shl(4 * bits).unwrap_or(0);
         let step = 8 - 8 % dist;
         let mut done = 0;
         while done < len {
-            out[at + done..at + done + 8].copy_from_slice(&word.to_le_bytes());
+            store(out, at + done, word.to_le_bytes());
             done += step;
         }
     }
@@ -252,7 +283,6 @@ fn repeat(out: &mut [u8], from: usize, at: usize, len: usize) {
 
 #[inline(always)]
 fn copy16(out: &mut [u8], from: usize, to: usize) {
-    let mut chunk = [0; 16];
-    chunk.copy_from_slice(&out[from..from + 16]);
-    out[to..to + 16].copy_from_slice(&chunk);
+    let chunk: [u8; 16] = load(out, from);
+    store(out, to, chunk);
 }
