@@ -70,8 +70,8 @@ export interface Native {
   readonly Store: { open(directory?: string): Promise<Store>; temporary(): Promise<Store> };
   readonly Session: new (options: string) => Session;
   readonly Image: {
-    openLocal(name: string, platform?: string, store?: string): Promise<Image>;
-    openFile(path: string, name: string, reference?: string, platform?: string): Promise<Image>;
+    openLocal(name: string, platform: string | undefined, store: string | undefined, work: Work): Promise<Image>;
+    openFile(path: string, name: string, reference: string | undefined, platform: string | undefined, work: Work): Promise<Image>;
     inStore(name: string, store: Store, top: string, platform?: string): Promise<Image>;
   };
   source(name: string): string;

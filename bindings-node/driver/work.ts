@@ -3,7 +3,7 @@
 import type { Progress, WorkOptions } from "wharfie-wasm";
 import { internal } from "wharfie-wasm";
 
-import { awaiting, converted, type Native, type Stream, type Work } from "./native.js";
+import { converted, type Native, type Stream, type Work } from "./native.js";
 
 const PROGRESS_EVERY = 50;
 
@@ -123,10 +123,4 @@ export async function streamed(
     },
     { highWaterMark: 0 },
   );
-}
-
-/** Waits for what cannot be stopped, unless the signal says so before. */
-export async function unless<T>(native: Native, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  internal.check(native, signal);
-  return internal.unless(native, signal, awaiting(work));
 }

@@ -25,7 +25,7 @@ import { factsOf, type Fetcher, NativeEngine } from "./engine.js";
 import { awaiting, calling, type Image, type Native, type Store } from "./native.js";
 import type { OpenOptions } from "./options.js";
 import { clientBackend, Staging, StoreBlobs } from "./sink.js";
-import { unless } from "./work.js";
+import { supervised } from "./work.js";
 
 /** Of the host of the driver, whichever core. */
 const host = internal.host as internal.Host;
@@ -93,13 +93,13 @@ export class NativeYard implements internal.Yard {
   /** What a name stands for on this machine. */
   #opened(name: string, { platform, name: which, signal, store: named }: OpenOptions): Promise<Image> {
     const store = typeof named === "string" && named !== "memory" ? named : undefined;
-    return unless(this.#native, signal, async () => {
-      if (which === undefined || name === SAMPLE) return this.#native.Image.openLocal(name, platform, store);
+    return supervised(this.#native, signal ? { signal } : {}, async (work) => {
+      if (which === undefined || name === SAMPLE) return this.#native.Image.openLocal(name, platform, store, work);
       // A name may say what kind of a place it is: the path is what is behind that.
       const { path = name } = JSON.parse(this.#native.source(name)) as { path?: string };
       const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
-      if (isFolder) return this.#native.Image.openLocal(`oci:${path}:${which}`, platform, store);
-      return this.#native.Image.openFile(path, name, which, platform);
+      if (isFolder) return this.#native.Image.openLocal(`oci:${path}:${which}`, platform, store, work);
+      return this.#native.Image.openFile(path, name, which, platform, work);
     });
   }
 
@@ -116,7 +116,9 @@ export class NativeYard implements internal.Yard {
       await this.#spooled(source as URL | Blob | Uint8Array | ReadableStream<Uint8Array>, path, options);
       const title = source instanceof URL ? source.href : isFile(source) ? source.name : "image";
       const { platform, name, signal } = options;
-      const image = await unless(this.#native, signal, () => this.#native.Image.openFile(path, title, name, platform));
+      const image = await supervised(this.#native, signal ? { signal } : {}, (work) =>
+        this.#native.Image.openFile(path, title, name, platform, work),
+      );
       // Where a file that is open may be removed, it is: then nothing is left if this process dies.
       await gone().catch(() => undefined);
       return this.#engine(image, options, gone);

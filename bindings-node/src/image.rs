@@ -74,14 +74,16 @@ impl Image {
     /// Opens what a name stands for on this machine. Side indexes of its layers are kept in the command line's store, if there
     /// is one.
     #[napi]
-    pub fn open_local(
-        env: &Env,
+    pub fn open_local<'e>(
+        env: &'e Env,
         name: String,
         asked: Option<String>,
         store: Option<String>,
-    ) -> napi::Result<PromiseRaw<'_, Image>> {
+        work: &Work,
+    ) -> napi::Result<PromiseRaw<'e, Image>> {
+        let cancel = work.cancel.clone();
         let open = move || {
-            let opened = image::Image::open_local(&name, platform(asked.as_deref())?, &Silent)?;
+            let opened = image::Image::open_local(&name, platform(asked.as_deref())?, &cancel, &Silent)?;
             let sides = image::present_store(store.map(PathBuf::from).as_deref());
             Image::of(opened.with_side_indexes(sides))
         };
@@ -90,18 +92,20 @@ impl Image {
 
     /// Opens an archive at this path, whatever it is called in messages.
     #[napi]
-    pub fn open_file(
-        env: &Env,
+    pub fn open_file<'e>(
+        env: &'e Env,
         path: String,
         name: String,
         reference: Option<String>,
         asked: Option<String>,
-    ) -> napi::Result<PromiseRaw<'_, Image>> {
+        work: &Work,
+    ) -> napi::Result<PromiseRaw<'e, Image>> {
+        let cancel = work.cancel.clone();
         let open = move || {
             let file =
                 File::open(&path).map_err(|error| io_failed("opening the image", &error).at_path(&*path))?;
             let asked = platform(asked.as_deref())?;
-            Image::of(image::Image::of_file(file, &name, reference.as_deref(), asked, &Silent)?)
+            Image::of(image::Image::of_file(file, &name, reference.as_deref(), asked, &cancel, &Silent)?)
         };
         apart(env, open, |image| image)
     }

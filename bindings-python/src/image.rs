@@ -43,12 +43,14 @@ impl Image {
         name: &str,
         asked: Option<&str>,
         store: Option<PathBuf>,
+        cancel: &Cancel,
     ) -> PyResult<Image> {
-        let open = || {
-            let opened = image::Image::open_local(name, platform(asked)?, &Silent)?;
+        let cancel = cancel.0.clone();
+        let opened = supervised(py, &cancel, None, |_| {
+            let opened = image::Image::open_local(name, platform(asked)?, &cancel, &Silent)?;
             Ok(opened.with_side_indexes(image::present_store(store.as_deref())))
-        };
-        py.detach(open).map(Image).map_err(raised)
+        });
+        opened.map(Image)
     }
 
     /// Opens an archive at this path, whatever it is called in messages.
@@ -59,14 +61,16 @@ impl Image {
         name: &str,
         reference: Option<&str>,
         asked: Option<&str>,
+        cancel: &Cancel,
     ) -> PyResult<Image> {
-        let open = || {
+        let cancel = cancel.0.clone();
+        let opened = supervised(py, &cancel, None, |_| {
             let file = File::open(&path).map_err(|error| {
                 spoken::io_failed("opening the image", &error).at_path(path.display().to_string())
             })?;
-            image::Image::of_file(file, name, reference, platform(asked)?, &Silent)
-        };
-        py.detach(open).map(Image).map_err(raised)
+            image::Image::of_file(file, name, reference, platform(asked)?, &cancel, &Silent)
+        });
+        opened.map(Image)
     }
 
     /// An image whose documents came into a store; `top` is the descriptor that its name stands for.

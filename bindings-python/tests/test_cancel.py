@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import signal
+import subprocess
+import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -185,3 +189,46 @@ def test_the_loop_is_free_while_an_image_is_read(tmp_path: Path) -> None:
 
     # Other builds may run on this machine: it is far from the seconds that the work takes.
     assert asyncio.run(run()) < 0.3
+
+
+def endless(path: Path) -> Path:
+    """A docker-archive whose layer has seven gigabytes, all of them a hole: opening it hashes them."""
+    rootfs = {"type": "layers", "diff_ids": ["sha256:" + 64 * "0"]}
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": rootfs}).encode()
+    listing = json.dumps([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}]).encode()
+    with path.open("wb") as archive:
+        for name, content in (("manifest.json", listing), ("config.json", config)):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.write(info.tobuf(tarfile.USTAR_FORMAT) + content.ljust(512, b"\0"))
+        info = tarfile.TarInfo("layer.tar")
+        info.size = 7 << 30
+        archive.write(info.tobuf(tarfile.USTAR_FORMAT))
+        archive.truncate(archive.tell() + info.size + 1024)
+    return path
+
+
+def test_opening_is_stopped_by_a_signal(tmp_path: Path) -> None:
+    path = endless(tmp_path / "endless.tar")
+    script = f"import wharfie; wharfie.Image.open({str(path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+    time.sleep(1)
+    assert process.poll() is None, process.communicate()[1]
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < 1.5, "it went on to the end"
+    assert b"KeyboardInterrupt" in said, said
+
+
+def test_opening_is_stopped_with_its_task(tmp_path: Path) -> None:
+    async def main() -> None:
+        task = asyncio.create_task(aio.Image.open(endless(tmp_path / "endless.tar")))
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 1.5, "it went on to the end"
+
+    asyncio.run(main())

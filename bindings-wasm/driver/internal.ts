@@ -4,7 +4,7 @@ export type * from "./backend.js";
 export type * from "./blobs.js";
 export { Client } from "./client.js";
 export type * from "./engine.js";
-export { cancelled, check, localError, unless } from "./failure.js";
+export { cancelled, check, localError } from "./failure.js";
 export { openPath } from "./files.js";
 export type * from "./host.js";
 export { Image, type Yard } from "./image.js";

@@ -19,20 +19,19 @@ if (!executablePath) throw new Error("there is no Chromium: name it by CHROMIUM"
 const installed = process.env.WHARFIE_JS && join(process.env.WHARFIE_JS, "node_modules", "wharfie-wasm");
 const site = installed ?? join(testdata, "..", "bindings-wasm");
 
+const folder = join(testdata, "../bindings-wasm/tests/cases");
 const json = (value) => Buffer.from(JSON.stringify(value));
 const corpora = ["references", "platforms", "digests", "sources", "media-types", "challenges", "manifests", "archives", "transcripts/client"];
 const extra = new Map([
   ["/page.html", Buffer.from(`<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>wharfie</title><input type="file" id="large"><script type="module" src="/page.mjs"></script>`)],
   ["/page.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/page.mjs"))],
   ["/tests/check.mjs", readFileSync(join(testdata, "../bindings-wasm/tests/check.mjs"))],
-  ...["index", "corpus", "transcript", "archives", "registry", "debian", "stacks", "node", "browser", "large"].map((name) => [
-    `/tests/cases/${name}.mjs`,
-    readFileSync(join(testdata, `../bindings-wasm/tests/cases/${name}.mjs`)),
-  ]),
+  ...readdirSync(folder).map((name) => [`/tests/cases/${name}`, readFileSync(join(folder, name))]),
   ...corpora.map((name) => [`/corpus/${name}.toml`, json(parse(readFileSync(join(testdata, `${name}.toml`), "utf8")))]),
 ]);
 const things = made();
 for (const [name, bytes] of Object.entries(things)) if (name !== "layout") extra.set(`/made/${name}`, bytes);
+extra.set("/made.json", json(Object.keys(things).filter((name) => name !== "layout")));
 extra.set("/made/layout.json", json(things.layout.map(([name, bytes]) => [name, bytes.toString("base64")])));
 
 const { made: piles } = stacks();

@@ -6,7 +6,7 @@ import { cases } from "/tests/cases/index.mjs";
 const json = async (path) => (await fetch(path)).json();
 const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
 const made = { layout: [] };
-for (const name of ["wrongBlob", "wrongDiffId", "fewDiffIds"]) made[name] = await bytes(`/made/${name}`);
+for (const name of await json("/made.json")) made[name] = await bytes(`/made/${name}`);
 for (const [path, text] of await json("/made/layout.json")) {
   made.layout.push([path, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
 }

@@ -426,17 +426,21 @@ def on_registry(source: Source) -> tuple[str, str] | None:
     return _wharfie.source(source) if isinstance(source, str) else None
 
 
-def open_here(source: Source, platform: str | None, store: str | None) -> _wharfie.Image:
+def open_here(
+    source: Source, platform: str | None, store: str | None, cancel: _wharfie.Cancel
+) -> _wharfie.Image:
     """Opens an image of this machine."""
     if isinstance(source, str):
-        return _wharfie.Image.open_local(source, platform, store)
+        return _wharfie.Image.open_local(source, platform, store, cancel)
     if isinstance(source, os.PathLike):
         path = os.path.abspath(os.fsdecode(source))
-        return _wharfie.Image.open_local(path, platform, store)
-    return _open_file(source, platform)
+        return _wharfie.Image.open_local(path, platform, store, cancel)
+    return _open_file(source, platform, cancel)
 
 
-def _open_file(source: BinaryIO | IO[bytes], platform: str | None) -> _wharfie.Image:
+def _open_file(
+    source: BinaryIO | IO[bytes], platform: str | None, cancel: _wharfie.Cancel
+) -> _wharfie.Image:
     name = getattr(source, "name", None)
     shown = name if isinstance(name, str) else "a file object"
     # One that has a name, and nothing was read of: it is read where it is.
@@ -446,7 +450,7 @@ def _open_file(source: BinaryIO | IO[bytes], platform: str | None) -> _wharfie.I
         if isinstance(raw, io.FileIO) and isinstance(name, str) and source.tell() == 0:
             ours, there = os.fstat(source.fileno()), os.stat(name)
             if os.path.isfile(name) and (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
-                return _wharfie.Image.open_file(name, shown, None, platform)
+                return _wharfie.Image.open_file(name, shown, None, platform, cancel)
     handle, path = tempfile.mkstemp(prefix="wharfie-")
     try:
         try:
@@ -455,7 +459,7 @@ def _open_file(source: BinaryIO | IO[bytes], platform: str | None) -> _wharfie.I
         except OSError as error:
             said = _wharfie.make_local_io("opening the image", error.errno, str(error))
             raise _of_json(said) from error
-        return _wharfie.Image.open_file(path, shown, None, platform)
+        return _wharfie.Image.open_file(path, shown, None, platform, cancel)
     finally:
         # Who has it open reads on.
         with contextlib.suppress(OSError):

@@ -221,7 +221,7 @@ class Image(Base):
         async def open() -> Image:
             dir, remote = store_dir(store), on_registry(source)
             if remote is None:
-                native = await in_thread(lambda _: open_here(source, platform, dir))
+                native = await in_thread(lambda cancel: open_here(source, platform, dir, cancel))
                 return cls(native, None, progress=progress)
             reference, repository = remote
             network = Network(credentials, client, insecure, timeout, retries, jobs)

@@ -168,7 +168,7 @@ class Image(Base):
         """
         dir, remote = store_dir(store), on_registry(source)
         if remote is None:
-            return cls(open_here(source, platform, dir), None, progress=progress)
+            return cls(open_here(source, platform, dir, _wharfie.Cancel()), None, progress=progress)
         reference, repository = remote
         network = Network(credentials, client, insecure, timeout, retries, jobs)
         blobs = _wharfie.Store(dir)

@@ -78,6 +78,40 @@ test(
 );
 
 test(
+  "opening an archive of gigabytes is stopped at the next piece",
+  async ({ wharfie, folder }) => {
+    const { open } = await import("node:fs/promises");
+    const { join } = await import("node:path");
+    const { header } = await import("../tar.mjs");
+    const path = join(folder, "endless.tar");
+    const documents = {
+      "manifest.json": [{ Config: "config.json", RepoTags: ["a:1"], Layers: ["layer.tar"] }],
+      "config.json": { os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: [`sha256:${"0".repeat(64)}`] } },
+    };
+    const file = await open(path, "w");
+    let end = 0;
+    for (const [name, content] of Object.entries(documents)) {
+      const bytes = Buffer.from(JSON.stringify(content));
+      await file.write(Buffer.concat([header(name, bytes.length), bytes, Buffer.alloc(512 - bytes.length)]));
+      end += 1024;
+    }
+    // All of the layer is a hole; opening hashes it.
+    const size = 7 * 2 ** 30;
+    await file.write(header("layer.tar", size));
+    await file.truncate(end + 512 + size + 1024);
+    await file.close();
+    const stop = new AbortController();
+    const opening = failure(wharfie.Image.open(path, { signal: stop.signal }));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const began = performance.now();
+    stop.abort();
+    equal((await opening).code, "cancelled");
+    ok(performance.now() - began < 1500, "it went on to the end");
+  },
+  { on },
+);
+
+test(
   "a fetch of one's own, and a dispatcher that is handed on",
   async ({ wharfie, server }) => {
     const seen = [];

@@ -187,7 +187,7 @@ fn open_with(
             Ok(Opened { image, reference: Some(reference), driver: Some(driver), pulling })
         }
         Source::Local(local) => {
-            let origin = crate::origin::open(&local)?;
+            let origin = crate::origin::open(&local, &super::interrupt::stoppable())?;
             let notes = watch::Notes::new(console);
             let image = Image::of_origin(name, origin, local.reference.as_deref(), options, &notes)?;
             Ok(Opened::here(image.with_side_indexes(present_store(from.store.store.as_deref()))))

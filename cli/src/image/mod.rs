@@ -28,7 +28,7 @@ use wharfie_core::{Digest, Platform, Source};
 pub use self::intake::{Claimed, Intake, Refused, Writing};
 pub use self::reading::Read;
 pub use self::stream::Stream;
-use crate::drive::Observer;
+use crate::drive::{Cancel, Observer};
 use crate::layout::Layout;
 use crate::origin::{self, Origin};
 use crate::store::Store;
@@ -64,14 +64,19 @@ impl Image {
     /// # Errors
     /// `invalid_option` for the name of an image on a registry; `not_found`, `platform_not_found`; what is wrong with the
     /// documents; `local_io`, `permission_denied`.
-    pub fn open_local(name: &str, platform: Option<Platform>, observer: &dyn Observer) -> Result<Image> {
+    pub fn open_local(
+        name: &str,
+        platform: Option<Platform>,
+        cancel: &Cancel,
+        observer: &dyn Observer,
+    ) -> Result<Image> {
         let options = local_options(options(platform));
         if name == SAMPLE {
             return Image::sample(options, observer);
         }
         match Source::parse(name)? {
             Source::Local(local) => {
-                let origin = origin::open(&local)?;
+                let origin = origin::open(&local, cancel)?;
                 Image::of_origin(name, origin, local.reference.as_deref(), options, observer)
             }
             _ => {
@@ -91,9 +96,10 @@ impl Image {
         name: &str,
         reference: Option<&str>,
         platform: Option<Platform>,
+        cancel: &Cancel,
         observer: &dyn Observer,
     ) -> Result<Image> {
-        let origin = origin::of_file(file, Path::new(name), Transport::Path)?;
+        let origin = origin::of_file(file, Path::new(name), Transport::Path, cancel)?;
         Image::of_origin(name, origin, reference, local_options(options(platform)), observer)
     }
 

@@ -138,7 +138,7 @@ pub fn import(sources: Vec<Source>, options: &Options, watcher: &dyn Watcher) ->
     for source in sources {
         let place = |error: Error| error.at_path(source.shown());
         let kept = Kept::of(&source).map_err(place)?;
-        let origin = source.open().map_err(place)?;
+        let origin = source.open(&options.cancel).map_err(place)?;
         let entries = source.entries(origin.as_ref()).map_err(place)?;
         if options.remove {
             source.is_all(origin.as_ref(), &entries).map_err(place)?;
@@ -260,7 +260,7 @@ fn bring(imported: &[Imported], open: Option<&Arc<dyn Origin>>, options: &Option
         let from = match (open, &origin) {
             (Some(open), _) => Arc::clone(open),
             (None, Some((source, origin))) if *source == &image.source => Arc::clone(origin),
-            _ => image.source.open().map_err(place)?,
+            _ => image.source.open(&options.cancel).map_err(place)?,
         };
         origin = Some((&image.source, Arc::clone(&from)));
         let target = match targets.last_mut() {

@@ -11,6 +11,7 @@ use wharfie_core::error::{ErrorKind, Result};
 use wharfie_core::image::Descriptor;
 use wharfie_core::source::{Local, Transport};
 
+use crate::drive::Cancel;
 use crate::fault::io_error;
 use crate::origin::{self, Origin};
 
@@ -120,8 +121,8 @@ impl Source {
         path.file_name().map(OsStr::as_encoded_bytes)
     }
 
-    pub(super) fn open(&self) -> Result<Arc<dyn Origin>> {
-        origin::open(&self.local)
+    pub(super) fn open(&self, cancel: &Cancel) -> Result<Arc<dyn Origin>> {
+        origin::open(&self.local, cancel)
     }
 
     /// The images that it lists: one, where the user named it.

@@ -61,7 +61,7 @@ impl Place {
 
 impl Archive {
     /// Opens a file; `-` is the standard input. One that is compressed or cannot be read at any place is unpacked first.
-    pub(super) fn file(path: &Path, kind: Option<Kind>, limits: &Limits) -> Result<Archive> {
+    pub(super) fn file(path: &Path, kind: Option<Kind>, limits: &Limits, cancel: &Cancel) -> Result<Archive> {
         let opening = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 let what = "a file of this name".to_owned();
@@ -73,7 +73,7 @@ impl Archive {
             Some("-") => standard_input().map_err(opening)?,
             _ => File::open(path).map_err(opening)?,
         };
-        Archive::of_file(file, path, kind, limits)
+        Archive::of_file(file, path, kind, limits, cancel)
     }
 
     /// The same of a file that is open.
@@ -82,6 +82,7 @@ impl Archive {
         path: &Path,
         kind: Option<Kind>,
         limits: &Limits,
+        cancel: &Cancel,
     ) -> Result<Archive> {
         let opening = |error: std::io::Error| io_error("opening an archive", Some(path), &error);
         let shown = path.display().to_string();
@@ -96,22 +97,33 @@ impl Archive {
         let format = Format::detect(&head).map_err(place)?;
         let file = match (is_seekable, format) {
             (true, Format::Identity) => file,
-            _ => unpacked(file, &head, path, limits).map_err(place)?,
+            _ => unpacked(file, &head, path, limits, cancel).map_err(place)?,
         };
         let catalog = catalog(&file, path, limits).map_err(place)?;
         let place = Place::File(Arc::new(file), path.to_owned());
-        Archive::read(place, catalog, kind, limits)
+        Archive::read(place, catalog, kind, limits, cancel)
     }
 
     /// Opens a directory.
-    pub(super) fn directory(path: &Path, kind: Option<Kind>, limits: &Limits) -> Result<Archive> {
+    pub(super) fn directory(
+        path: &Path,
+        kind: Option<Kind>,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Archive> {
         let mut catalog = Catalog::new();
         list(path, Path::new(""), 0, &mut catalog, limits)
             .map_err(|error| error.at_path(path.display().to_string()))?;
-        Archive::read(Place::Directory(path.to_owned()), catalog, kind, limits)
+        Archive::read(Place::Directory(path.to_owned()), catalog, kind, limits, cancel)
     }
 
-    fn read(place: Place, catalog: Catalog, kind: Option<Kind>, limits: &Limits) -> Result<Archive> {
+    fn read(
+        place: Place,
+        catalog: Catalog,
+        kind: Option<Kind>,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Archive> {
         let shown = place.shown();
         let located = |error: Error| error.at_path(shown.clone());
         let mut reading = Reading::new(catalog, kind, limits);
@@ -122,7 +134,7 @@ impl Archive {
                     reading.supply(&bytes).map_err(located)?;
                 }
                 Need::Digest { span, decoded } => {
-                    let digest = digest(&place.blob(&span), decoded, limits).map_err(|error| {
+                    let digest = digest(&place.blob(&span), decoded, limits, cancel).map_err(|error| {
                         let entry = Some(span.member.clone().into_bytes());
                         located(error.at(wharfie_core::Place { entry, ..Default::default() }))
                     })?;
@@ -186,7 +198,7 @@ fn standard_input() -> std::io::Result<File> {
 }
 
 /// All of a stream, decoded, in a temporary file without a name. `head` is read already.
-fn unpacked(mut file: File, head: &[u8], path: &Path, limits: &Limits) -> Result<File> {
+fn unpacked(mut file: File, head: &[u8], path: &Path, limits: &Limits, cancel: &Cancel) -> Result<File> {
     let dir = default_temp_dir();
     let mut spool = tempfile::tempfile_in(&dir)
         .map_err(|error| io_error("making a temporary file", Some(&dir), &error))?;
@@ -198,6 +210,9 @@ fn unpacked(mut file: File, head: &[u8], path: &Path, limits: &Limits) -> Result
     decode(&mut decoder, head, &mut buffer, &mut keep)?;
     let mut input = vec![0; PIECE];
     loop {
+        if cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled {}.into());
+        }
         match file.read(&mut input) {
             Ok(0) => break,
             Ok(n) => decode(&mut decoder, &input[..n], &mut buffer, &mut keep)?,
@@ -265,7 +280,7 @@ fn bytes(blob: &BlobFile) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn digest(blob: &BlobFile, decoded: bool, limits: &Limits) -> Result<Digest> {
+fn digest(blob: &BlobFile, decoded: bool, limits: &Limits, cancel: &Cancel) -> Result<Digest> {
     let mut hasher = Hasher::new(&NativeHashes, Algorithm::Sha256);
     let mut decoder = Decoder::new(&NativeCodecs, None, limits);
     let mut buffer = vec![0; PIECE];
@@ -273,7 +288,7 @@ fn digest(blob: &BlobFile, decoded: bool, limits: &Limits) -> Result<Digest> {
         hasher.update(bytes);
         Ok(())
     };
-    blob.read_pieces("reading an archive", &Cancel::new(), &mut |piece| match decoded {
+    blob.read_pieces("reading an archive", cancel, &mut |piece| match decoded {
         true => decode(&mut decoder, piece, &mut buffer, &mut take),
         false => take(piece),
     })?;

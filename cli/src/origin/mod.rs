@@ -17,7 +17,7 @@ use wharfie_core::{Digest, Limits};
 
 use self::archive::Archive;
 use crate::blob_file::BlobFile;
-use crate::drive::{Observer, Supply};
+use crate::drive::{Cancel, Observer, Supply};
 use crate::fault::io_error;
 use crate::layout::Layout;
 
@@ -75,12 +75,12 @@ impl Origin for Layout {
 
 /// Opens what is at a place on this machine: the transport says what it must be; for a bare path what is there is looked
 /// at. An archive that is compressed, or comes through a pipe (`-` is the standard input), is unpacked once into a temporary
-/// file without a name.
+/// file without a name. That, and hashing what has no digest yet, go through all of it: `cancel` is looked at piece by piece.
 ///
 /// # Errors
 /// `not_found`, `invalid_document`, `invalid_tar`, `limit_exceeded`, `unsupported_compression`, `corrupt_stream`,
-/// `local_io`, `no_space`, `permission_denied`.
-pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
+/// `local_io`, `no_space`, `permission_denied`, `cancelled`.
+pub fn open(local: &Local, cancel: &Cancel) -> Result<Arc<dyn Origin>> {
     let path = Path::new(&local.path);
     let limits = &Limits::default();
     let is_dir = path.is_dir();
@@ -95,14 +95,14 @@ pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
         {
             return Ok(Arc::new(Layout::open(path)?));
         }
-        (Transport::Path, true) => Archive::directory(path, None, limits),
-        (Transport::Path, false) => Archive::file(path, None, limits),
+        (Transport::Path, true) => Archive::directory(path, None, limits, cancel),
+        (Transport::Path, false) => Archive::file(path, None, limits, cancel),
         (Transport::OciArchive, true) => return refuse("it is a directory: `oci:DIR` names a layout"),
-        (Transport::OciArchive, false) => Archive::file(path, Some(Kind::Layout), limits),
-        (Transport::DockerArchive, true) => Archive::directory(path, Some(Kind::Docker), limits),
-        (Transport::DockerArchive, false) => Archive::file(path, Some(Kind::Docker), limits),
+        (Transport::OciArchive, false) => Archive::file(path, Some(Kind::Layout), limits, cancel),
+        (Transport::DockerArchive, true) => Archive::directory(path, Some(Kind::Docker), limits, cancel),
+        (Transport::DockerArchive, false) => Archive::file(path, Some(Kind::Docker), limits, cancel),
         (Transport::Directory, false) if path.exists() => return refuse("it is no directory"),
-        (Transport::Directory, _) => Archive::directory(path, Some(Kind::Directory), limits),
+        (Transport::Directory, _) => Archive::directory(path, Some(Kind::Directory), limits, cancel),
         _ => return refuse("this is not read"),
     };
     Ok(Arc::new(archive?))
@@ -113,13 +113,13 @@ pub fn open(local: &Local) -> Result<Arc<dyn Origin>> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn of_file(file: File, path: &Path, transport: Transport) -> Result<Arc<dyn Origin>> {
+pub fn of_file(file: File, path: &Path, transport: Transport, cancel: &Cancel) -> Result<Arc<dyn Origin>> {
     let kind = match transport {
         Transport::OciArchive => Some(Kind::Layout),
         Transport::DockerArchive => Some(Kind::Docker),
         _ => None,
     };
-    Ok(Arc::new(Archive::of_file(file, path, kind, &Limits::default())?))
+    Ok(Arc::new(Archive::of_file(file, path, kind, &Limits::default(), cancel)?))
 }
 
 impl dyn Origin + '_ {

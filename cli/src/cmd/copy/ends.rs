@@ -293,7 +293,7 @@ impl Origin for Listed {
 }
 
 fn origin(local: &Local) -> Result<From> {
-    Ok(From::Local(crate::origin::open(local)?, local.reference.clone()))
+    Ok(From::Local(crate::origin::open(local, &interrupt::stoppable())?, local.reference.clone()))
 }
 
 fn probe(local: &Local) -> To {
