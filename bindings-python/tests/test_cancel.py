@@ -219,7 +219,12 @@ def test_opening_is_stopped_by_a_signal(tmp_path: Path) -> None:
 
 def test_opening_is_stopped_with_its_task(tmp_path: Path) -> None:
     async def main() -> None:
-        task = asyncio.create_task(aio.Image.open(endless(tmp_path / "endless.tar.gz")))
+        path = endless(tmp_path / "endless.tar.gz")
+
+        async def opening() -> None:
+            await aio.Image.open(path)
+
+        task = asyncio.create_task(opening())
         await asyncio.sleep(0.3)
         began = time.monotonic()
         task.cancel()
