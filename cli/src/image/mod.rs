@@ -5,7 +5,7 @@
 //! [`Driver`](crate::drive::Driver), or a host's own HTTP, whose bytes go in through an [`Intake`]. Its layers need not be
 //! there yet: [`Image::missing`] says which are not, and [`Image::read`] asks for those alone that decide a path.
 //!
-//! Calls block and use this machine's processors; each takes a [`Cancel`](crate::drive::Cancel) and tells its
+//! Calls block and use this machine's processors; each takes a [`Cancel`] and tells its
 //! [`Progress`](crate::layers::Progress).
 
 mod documents;
