@@ -45,7 +45,7 @@ export class Client {
   readonly #origin = performance.now();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #receiving = new Map<number, Receiving>();
-  /** Blobs that are asked for and not there, by their digests. */
+  /** Blobs that were asked for, by their digests: who waits for one that comes already counts it. */
   readonly #blobs = new Map<string, { readonly blob: number; readonly size: number }>();
   /** Blobs that wait for one of those to be there or to be given up, and how many sinks are being opened. */
   readonly #waiting: Need[] = [];
@@ -276,10 +276,7 @@ export class Client {
       const need = this.#waiting.shift();
       if (!need || this.#closed || this.#broken) return;
       // Nobody may want it any more.
-      if (this.#session.progress(need.blob) === undefined) {
-        this.#gone(need.descriptor.digest, need.blob);
-        continue;
-      }
+      if (this.#session.progress(need.blob) === undefined) continue;
       this.#claiming++;
       this.#claim(need)
         .catch((error: unknown) => this.#fail(error))
@@ -295,7 +292,6 @@ export class Client {
     const receiving = this.#receiving.get(blob);
     if (!receiving) return;
     this.#receiving.delete(blob);
-    this.#gone(receiving.digest, blob);
     this.#settle(receiving.digest, receiving.busy.then(() => receiving.sink.release()));
   }
 
@@ -373,7 +369,9 @@ export class Client {
   /** A job waits for a blob that comes already, for another one maybe: only that one heard of it. */
   #joins(job: number, digest: string, size = 0): void {
     const coming = this.#blobs.get(digest);
-    if (coming) this.#jobs.get(job)?.sizes.set(coming.blob, coming.size || size);
+    // The machine knows whether it still comes.
+    if (!coming || this.#session.progress(coming.blob) === undefined) return;
+    this.#jobs.get(job)?.sizes.set(coming.blob, coming.size || size);
   }
 
   /** A document: what is here of an earlier time is as good. */
@@ -421,7 +419,6 @@ export class Client {
       this.#session.fetch(this.#now(), blob, sink.have);
     } else {
       // What need not come is no part of what comes.
-      this.#blobs.delete(digest);
       for (const one of this.#jobs.values()) one.sizes.delete(blob);
       this.#session.skip(this.#now(), blob);
     }
@@ -477,7 +474,6 @@ export class Client {
       () => undefined,
     );
     this.#receiving.delete(blob);
-    this.#gone(receiving.digest, blob);
   }
 
   #finished(event: Extract<Event, { event: "finished" }>): void {
@@ -494,11 +490,6 @@ export class Client {
         job.reject(localError(this.#backend, "naming a blob", error));
       },
     );
-  }
-
-  /** It does not come any more: it is there, or was given up. */
-  #gone(digest: string, blob: number): void {
-    if (this.#blobs.get(digest)?.blob === blob) this.#blobs.delete(digest);
   }
 
   #position(blob: number, position: number): void {

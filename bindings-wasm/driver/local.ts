@@ -354,10 +354,9 @@ class Remote extends Layered {
   async #fetched(index: number, digest: string, work: WorkOptions): Promise<ByteSource> {
     let there = await this.#store.open(digest);
     if (!there) {
-      // One that lies elsewhere, or in its descriptor, is found by the manifest only.
-      const { urls, data } = this.descriptors[index] as Descriptor & { readonly data?: string };
-      const isPlain = (urls ?? []).length === 0 && data === undefined;
-      if (isPlain) await this.#client.pullBlob(this.#named(digest), work);
+      // One that lies elsewhere is found by the manifest only.
+      const isElsewhere = (this.descriptors[index]?.urls ?? []).length > 0;
+      if (!isElsewhere) await this.#client.pullBlob(this.#named(digest), work);
       else await this.fetchLayers(work);
       there = await this.#store.open(digest);
     }
